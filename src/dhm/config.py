@@ -1,0 +1,250 @@
+"""Every option of training, defined once: flag, config key, Python argument, help and range.
+
+Importing this does not import torch. `None` stands for a default that depends on the model, the
+network or the data; what it became is written into the run's `config.yaml`.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import Field, asdict, dataclass, field, fields, replace
+from pathlib import Path
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from dhm.errors import ConfigError
+from dhm.models.registry import MODELS
+from dhm.suggest import did_you_mean
+
+Network = Literal["small", "paper"]
+Likelihood = Literal["auto", "bernoulli", "gaussian", "discretized-logistic"]
+Algorithm = Literal["adam", "sgd"]
+Precision = Literal["no", "bf16", "fp16"]
+
+
+def option(
+    default: Any,
+    help: str,
+    *,
+    short: str | None = None,
+    low: float | None = None,
+    high: float | None = None,
+    above: float | None = None,
+    below: float | None = None,
+    choices: Iterable[str] | None = None,
+    model: bool = False,
+    place: bool = False,
+) -> Any:
+    """A field of `TrainConfig`.
+
+    Arguments:
+        default: its default.
+        help: one line for `--help`; the default is added to it.
+        short: a one-letter flag.
+        low: smallest value allowed; `above`, its exclusive twin.
+        high: largest value allowed; `below`, its exclusive twin.
+        choices: the values allowed, where the type does not say.
+        model: an option some models do not have; its default is then the model's.
+        place: says where a run lies, not what it computes: left out of `config.yaml`.
+    """
+    return field(default=default, metadata={k: v for k, v in locals().items() if k != "default"})
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """The options of one training run.
+
+    Example:
+        >>> TrainConfig(dataset="digits", epochs=5).check().lr
+        0.001
+    """
+
+    dataset: str = option(
+        "digits",
+        "name of a data set (see `dhm data --help`), or the path of a file or folder of your own",
+    )
+    model: str = option("supervised-hdgm", "the model", choices=MODELS)
+    network: Network = option("small", "sizes of its layers: a laptop's or the original paper's")
+    epochs: int | None = option(
+        None,
+        "passes over the training set [as many as make 4000 steps, 10 to 100]",
+        short="e",
+        low=1,
+    )
+    logname: str | None = option(
+        None, "name of the run [DATASET-MODEL, numbered when taken]", short="l", place=True
+    )
+    alg: Algorithm = option("adam", "optimiser")
+    lr: float = option(1e-3, "learning rate", above=0)
+    b1: float | None = option(None, "Adam's beta 1 [0.9]", low=0, below=1)
+    b2: float | None = option(None, "Adam's beta 2 [0.999]", low=0, below=1)
+    rampdown: int | None = option(
+        None,
+        "epochs at the end over which the learning rate falls [50, at most half of all]",
+        low=0,
+    )
+    n_batch: int | None = option(
+        None, "examples in a step, over all processes [128, or all where there are fewer]", low=1
+    )
+    n_lbl_batch: int | None = option(
+        None, "labelled examples in a step, beside --n_batch unlabelled ones", low=1, model=True
+    )
+    n_superbatch: int | None = option(
+        None, "examples resident on the device at a time [the whole training set]", low=1
+    )
+    n_labeled: int | None = option(
+        None, "use the labels of only this many examples, balanced over the classes [all]", low=1
+    )
+    sup_weight: float | None = option(None, "weight of log p(y|x,z)", low=0, model=True)
+    unsup_weight: float | None = option(
+        None, "weight of the generative term, the bound of log p(x)", low=0, model=True
+    )
+    likelihood: Likelihood | None = option(
+        None, "p(x|z); auto chooses from the shape and type of the data", model=True
+    )
+    n_samples: int | None = option(
+        None, "samples K of the importance-weighted bound", low=1, model=True
+    )
+    warmup: float | None = option(
+        None, "epochs over which the latent terms of the bound are faded in", low=0, model=True
+    )
+    n_latent: int | None = option(None, "dimensions of z", low=1, model=True)
+    n_aux: int | None = option(None, "dimensions of the auxiliary variable a", low=0, model=True)
+    n_hidden: int | None = option(None, "units in a hidden layer", low=1, model=True)
+    clip_norm: float = option(5.0, "clip the norm of a player's gradient to this; 0 is off", low=0)
+    clip_value: float = option(1.0, "then clip each entry to this; 0 is off", low=0)
+    ema: float = option(0.0, "decay of a moving average of the weights; 0 is off", low=0, below=1)
+    patience: int | None = option(
+        None, "stop after this many epochs without a better validation metric [never]", low=1
+    )
+    val_size: float = option(
+        0.1, "validation examples split off the training set: a share below 1, or a number", above=0
+    )
+    seed: int = option(0, "seed of weights, noise and the order of examples", low=0)
+    seed_data: int = option(0, "seed of the validation, test and label splits", low=0)
+    data_dir: str | None = option(None, "folder to look for data in first")
+    run_dir: str = option("runs", "folder of the run folders", place=True)
+    device: str = option("auto", "auto, cpu, cuda, cuda:1, mps ...")
+    precision: Precision = option("no", "mixed precision: no is float32 throughout")
+    reload: str | None = option(None, "start from the weights of this run folder or weights file")
+    picture_every: int = option(
+        10, "epochs between pictures of samples and reconstructions; 0 is never", low=0
+    )
+    checkpoint_every: int = option(
+        0,
+        "steps between checkpoints within an epoch; one is written at the end of each anyway",
+        low=0,
+    )
+    n_eval_samples: int = option(100, "importance samples K for the test set's log p(x)", low=1)
+
+    def check(self) -> "TrainConfig":
+        """Return self if every option has an allowed type and value; else raise `ConfigError`."""
+        for f in fields(self):
+            _check_value(f, getattr(self, f.name))
+        if 1 < self.val_size != int(self.val_size):
+            raise ConfigError(
+                f"--val_size is a share below 1 or a whole number, found {self.val_size}"
+            )
+        if self.sup_weight == 0 and self.unsup_weight == 0:
+            raise ConfigError("--sup_weight and --unsup_weight are both 0: nothing to train")
+        if self.alg == "sgd" and (self.b1 is not None or self.b2 is not None):
+            raise ConfigError("--b1 and --b2 are Adam's: they cannot be used with --alg sgd")
+        return self
+
+    def for_model(self) -> "TrainConfig":
+        """The same with each option of the model filled in, refusing those the model lacks.
+
+        Imports the model, and so torch.
+        """
+        from dhm.models.registry import model_class
+
+        cls = model_class(self.model)
+        defaults = dict(cls.options[self.network])
+        if cls.uses_unlabeled:
+            defaults["n_lbl_batch"] = 100
+        for name in model_options():
+            given = getattr(self, name)
+            if given is not None and name not in defaults:
+                raise ConfigError(f"--{name} cannot be used with --model {self.model}")
+            if given is not None:
+                defaults[name] = given
+        if self.alg == "adam":
+            defaults |= {"b1": 0.9 if self.b1 is None else self.b1}
+            defaults |= {"b2": 0.999 if self.b2 is None else self.b2}
+        return replace(self, **defaults).check()
+
+    def own_options(self) -> dict[str, Any]:
+        """The options that only some models have, where this run's model has them."""
+        values = {name: getattr(self, name) for name in model_options()}
+        return {k: v for k, v in values.items() if v is not None and k != "n_lbl_batch"}
+
+    def to_dict(self) -> dict[str, Any]:
+        """What `config.yaml` holds: every option that has a value, but for the run's place."""
+        places = {f.name for f in fields(self) if f.metadata["place"]}
+        return {k: v for k, v in asdict(self).items() if v is not None and k not in places}
+
+
+def model_options() -> list[str]:
+    """Names of the options that only some models have."""
+    return [f.name for f in fields(TrainConfig) if f.metadata["model"]]
+
+
+def option_type(f: "Field[Any]") -> tuple[type, tuple[str, ...] | None, bool]:
+    """The plain type of a field, the values it is limited to, and whether None is one too."""
+    hint = get_type_hints(TrainConfig)[f.name]
+    optional = False
+    if get_origin(hint) in (Union, UnionType):
+        (hint,) = (a for a in get_args(hint) if a is not type(None))
+        optional = True
+    choices = f.metadata["choices"]
+    if get_origin(hint) is Literal:
+        choices, hint = get_args(hint), str
+    return hint, tuple(choices) if choices else None, optional
+
+
+def parse_config(values: Mapping[str, Any]) -> TrainConfig:
+    """A checked `TrainConfig` from names and values; unknown names raise `ConfigError`."""
+    names = [f.name for f in fields(TrainConfig)]
+    for name in values:
+        if name not in names:
+            raise ConfigError(f"unknown option {name!r}{did_you_mean(str(name), names)}")
+    return TrainConfig(**values).check()
+
+
+def read_yaml(path: str | Path) -> dict[str, Any]:
+    """The options in a config file; raises `ConfigError` where it is absent or not a mapping."""
+    import yaml
+
+    try:
+        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"no config file at {path}") from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(f"cannot read the config file {path}: {reason}") from error
+    if not isinstance(values, dict):
+        raise ConfigError(
+            f"{path} should hold lines `option: value`, found {type(values).__name__}"
+        )
+    return values
+
+
+def _check_value(f: "Field[Any]", value: Any) -> None:
+    kind, choices, optional = option_type(f)
+    if value is None and optional:
+        return
+    # An int is a good float; a bool is never a good number.
+    accepted = (int, float) if kind is float else (kind,)
+    if not isinstance(value, accepted) or (isinstance(value, bool) and kind is not bool):
+        raise ConfigError(f"--{f.name} takes {kind.__name__}, found {value!r}")
+    if choices and value not in choices:
+        raise ConfigError(f"--{f.name} is {value!r}{did_you_mean(str(value), choices)}")
+    if kind in (int, float):
+        limits = [
+            ("low", "at least", lambda limit: value >= limit),
+            ("high", "at most", lambda limit: value <= limit),
+            ("above", "above", lambda limit: value > limit),
+            ("below", "below", lambda limit: value < limit),
+        ]
+        for name, words, holds in limits:
+            limit = f.metadata[name]
+            if limit is not None and not holds(limit):
+                raise ConfigError(f"--{f.name} should be {words} {limit}, found {value}")

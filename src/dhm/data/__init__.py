@@ -1,0 +1,22 @@
+"""Names and paths to arrays: loading, checking and splitting data sets."""
+
+from dhm.data.assemble import from_arrays
+from dhm.data.checks import check_inputs
+from dhm.data.dataset import UNLABELED, Dataset, Examples
+from dhm.data.describe import describe
+from dhm.data.registry import NAMES, load
+from dhm.data.splits import hide_labels, labeled_subset, split_validation
+
+__all__ = [
+    "NAMES",
+    "UNLABELED",
+    "Dataset",
+    "Examples",
+    "check_inputs",
+    "describe",
+    "from_arrays",
+    "hide_labels",
+    "labeled_subset",
+    "load",
+    "split_validation",
+]

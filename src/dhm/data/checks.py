@@ -1,0 +1,159 @@
+"""Inputs as the rest of the library wants them, or an error that says what to change."""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from dhm.errors import DataError
+
+CHANNELS = (1, 3, 4)
+"""The numbers of channels by which the layout of an image array is recognised."""
+
+_BLOCK_BYTES = 1 << 24
+
+
+def check_inputs(x: Any, what: str = "x") -> Any:
+    """Check the inputs of N examples and bring them into the form of `Examples.x`.
+
+    Images are (N, H, W), (N, C, H, W) or, with 1, 3 or 4 channels, (N, H, W, C); they come back as
+    (N, C, H, W), uint8 from any integers in 0..255 (and from booleans, as 0 and 255) or float32 in
+    [0, 1] from floats. Vectors are (N, D) of numbers and come back as float32; a scipy sparse
+    matrix comes back as CSR. What needs no change, a memory-mapped array included, is not copied.
+    `what` names the array in messages.
+
+    Raises `DataError` for another shape or type, no examples, NaN or infinite values, or images
+    outside their range.
+
+    >>> check_inputs(np.zeros((5, 8, 8), np.int64)).shape
+    (5, 1, 8, 8)
+    >>> check_inputs(np.full((5, 8, 8), 2.0))
+    Traceback (most recent call last):
+    dhm.errors.DataError: x: float images must lie in [0, 1], found 2 to 2; they look like 0..255: \
+store them as uint8 or divide by 255
+    """
+    if hasattr(x, "tocsr"):
+        return _check_sparse(x, what)
+    x = _as_array(x, what)
+    if x.dtype.kind not in "buif":
+        refused = "arrays of Python objects" if x.dtype.kind == "O" else f"values of type {x.dtype}"
+        raise DataError(f"{what}: expected numbers, found {refused}; store plain numbers")
+    if x.ndim not in (2, 3, 4):
+        raise DataError(
+            f"{what}: expected (N, D) vectors, (N, H, W) or (N, C, H, W) images, "
+            f"found shape {x.shape}; reshape it"
+        )
+    if x.size == 0:
+        raise DataError(
+            f"{what}: expected at least one example, found shape {x.shape}: it is empty"
+        )
+    return _check_vectors(x, what) if x.ndim == 2 else _check_images(_channels_first(x, what), what)
+
+
+def value_range(x: Any) -> tuple[float, float]:
+    """The least and greatest value of an array or sparse matrix, NaN if any value is.
+
+    Reads a block of rows at a time, so a memory-mapped array is never held in memory.
+
+    >>> value_range(np.array([[0, 3], [7, 1]]))
+    (0, 7)
+    """
+    if hasattr(x, "tocsr"):
+        stored = x.data if x.nnz == math.prod(x.shape) else np.append(x.data, x.dtype.type(0))
+        return stored.min().item(), stored.max().item()
+    lows, highs = zip(*((b.min(), b.max()) for b in _blocks(x)), strict=True)
+    return np.min(lows).item(), np.max(highs).item()
+
+
+def _blocks(x: Any) -> Iterator[Any]:
+    rows = max(1, _BLOCK_BYTES // max(1, x.itemsize * math.prod(x.shape[1:])))
+    return (x[start : start + rows] for start in range(0, len(x), rows))
+
+
+def _as_array(x: Any, what: str) -> Any:
+    if isinstance(x, np.ndarray):
+        return x
+    try:
+        return np.asarray(x)
+    except ValueError as error:
+        raise DataError(
+            f"{what}: expected examples of one shape, found several: {error}"
+        ) from error
+
+
+def _channels_first(x: Any, what: str) -> Any:
+    if x.ndim == 3:
+        return x[:, None]
+    _, a, b, c = x.shape
+    if a in CHANNELS:
+        return x
+    if c in CHANNELS:
+        return x.transpose(0, 3, 1, 2)
+    if a < min(b, c):
+        return x
+    raise DataError(
+        f"{what}: cannot tell which axis of shape {x.shape} holds the channels; "
+        "store images as (N, C, H, W)"
+    )
+
+
+def _check_vectors(x: Any, what: str) -> Any:
+    x = _as_float32(x)
+    _check_finite(x, *value_range(x), what)
+    return x
+
+
+def _check_images(x: Any, what: str) -> Any:
+    if x.dtype == np.uint8:
+        return x
+    if x.dtype.kind == "b":
+        return x.astype(np.uint8) * np.uint8(255)
+    low, high = value_range(x)
+    if x.dtype.kind in "iu":
+        if low < 0 or high > 255:
+            raise DataError(
+                f"{what}: integer images must lie in 0..255, found {low} to {high}; "
+                "rescale them and store them as uint8"
+            )
+        return x.astype(np.uint8)
+    _check_finite(x, low, high, what)
+    if low < 0 or high > 1:
+        like_bytes = low >= 0 and 1 < high <= 255
+        advice = (
+            "they look like 0..255: store them as uint8 or divide by 255"
+            if like_bytes
+            else "rescale them to [0, 1], or flatten them to (N, D) vectors"
+        )
+        raise DataError(
+            f"{what}: float images must lie in [0, 1], found {low:.6g} to {high:.6g}; {advice}"
+        )
+    return _as_float32(x)
+
+
+def _check_sparse(x: Any, what: str) -> Any:
+    if x.ndim != 2 or 0 in x.shape:
+        raise DataError(f"{what}: expected a sparse (N, D) matrix, found shape {x.shape}")
+    if x.dtype.kind not in "buif":
+        raise DataError(f"{what}: expected numbers, found values of type {x.dtype}")
+    x = x.tocsr()
+    with np.errstate(over="ignore"):
+        x = x.astype(np.float32, copy=False)
+    _check_finite(x.data, *value_range(x), what)
+    return x
+
+
+def _as_float32(x: Any) -> Any:
+    # Beyond the range of float32 values become infinite, which the check for those then reports.
+    with np.errstate(over="ignore"):
+        return x.astype(np.float32, copy=False)
+
+
+def _check_finite(x: Any, low: float, high: float, what: str) -> None:
+    if math.isfinite(low) and math.isfinite(high):
+        return
+    bad = sum(int(np.count_nonzero(~np.isfinite(block))) for block in _blocks(x))
+    raise DataError(
+        f"{what}: expected finite values, found {bad} NaN or infinite; remove or fill in the "
+        f"example{'' if bad == 1 else 's'} that hold{'s' if bad == 1 else ''} them"
+    )

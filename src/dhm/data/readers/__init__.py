@@ -1,0 +1,1 @@
+"""One file a format: a path to the arrays it holds."""

@@ -1,0 +1,67 @@
+"""What every reader needs: errors that name the file, and optional packages."""
+
+import importlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from dhm.errors import DataError, DHMError, MissingDependencyError
+
+MAX_DEFLATE_RATIO = 1032
+"""No deflate stream (gzip, zip) expands by more than this."""
+
+_NUMPY_ON_OBJECTS = ("Object arrays cannot be loaded", "Python objects in dtype")
+
+
+@contextmanager
+def reading(path: Path, kind: str) -> Iterator[None]:
+    """Turn whatever a parser raises on a damaged file into a `DataError` that names the file."""
+    try:
+        yield
+    except DHMError:
+        raise
+    except PermissionError as error:
+        raise DataError(f"{path}: no permission to read this file") from error
+    # Parsers of damaged files raise nearly anything: zlib.error, struct.error, KeyError ...
+    except Exception as error:
+        reason = one_line(error)
+        if any(words in reason for words in _NUMPY_ON_OBJECTS):
+            raise DataError(
+                f"{path}: expected numbers or text, found Python objects, which are never loaded; "
+                "store the array as numbers or text"
+            ) from error
+        if isinstance(error, MemoryError):
+            raise DataError(
+                f"{path}: does not fit in memory ({reason}); store it as .npy, which is not loaded "
+                "whole, or make it smaller"
+            ) from error
+        raise DataError(
+            f"{path}: expected {kind}, found a file that is damaged, cut short or of another "
+            f"format ({reason}); replace it"
+        ) from error
+
+
+def one_line(error: BaseException, limit: int = 150) -> str:
+    """An exception's message on a single line, or its type where it has none."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= limit else text[:limit] + " ..."
+
+
+def require(module: str, extra: str) -> Any:
+    """Import an optional package.
+
+    Raises `MissingDependencyError` naming the extra that installs it.
+
+    >>> require("no_such_package", "hdf5")
+    Traceback (most recent call last):
+    dhm.errors.MissingDependencyError: no_such_package is needed for this file; install it with: \
+pip install "deep-hybrid-models[hdf5]"
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise MissingDependencyError(
+            f"{module} is needed for this file; install it with: "
+            f'pip install "deep-hybrid-models[{extra}]"'
+        ) from error

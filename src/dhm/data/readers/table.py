@@ -1,0 +1,81 @@
+"""Parquet and CSV: a row per example, numeric columns and a column of labels."""
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dhm.data.assemble import Parts
+from dhm.data.readers.guard import reading, require
+from dhm.errors import DataError
+
+LABEL_COLUMNS = ("label", "y", "target", "class")
+"""The names a label column may have; the first present is taken."""
+
+
+def read_csv(path: Path) -> Parts:
+    """A comma-separated table with a header line."""
+    pandas = require("pandas", "table")
+    # Where rows are longer than the header, pandas would take the first column for an index and
+    # shift the others, or with index_col=False drop what is too much and merely warn.
+    with reading(path, "CSV"), warnings.catch_warnings():
+        warnings.simplefilter("error", pandas.errors.ParserWarning)
+        frame = pandas.read_csv(path, low_memory=False, index_col=False)
+    return _parts(frame, path)
+
+
+def read_parquet(path: Path) -> Parts:
+    """A Parquet table."""
+    pandas = require("pandas", "table")
+    require("pyarrow", "table")
+    with reading(path, "Parquet"):
+        frame = pandas.read_parquet(path, engine="pyarrow")
+    return _parts(frame, path)
+
+
+def _parts(frame: Any, path: Path) -> Parts:
+    columns = [str(c) for c in frame.columns]
+    frame = frame.set_axis(columns, axis=1)
+    label = next((c for c in LABEL_COLUMNS if c in columns), None)
+    if label is None:
+        raise DataError(
+            f"{path}: expected a label column named {', '.join(LABEL_COLUMNS)}, "
+            f"found {_listed(columns)}; name the column of labels so"
+        )
+    if len(frame) == 0:
+        raise DataError(f"{path}: expected a row for each example, found none; the table is empty")
+    if len(set(columns)) < len(columns):
+        raise DataError(f"{path}: expected columns of different names, found {_listed(columns)}")
+    features = frame.drop(columns=label)
+    # An index written by accident would be learnt from: it tells where in the file a row stood.
+    nameless = [c for c in features.columns if c == "" or c.startswith("Unnamed: ")]
+    _refuse(nameless, path, "has no name", "remove it (pandas: write with index=False)")
+    strange = [c for c, t in features.dtypes.items() if getattr(t, "kind", "O") not in "buif"]
+    _refuse(strange, path, "is not numeric", "remove it or encode it as numbers")
+    gaps = features.columns[features.isna().any()].tolist()
+    _refuse(gaps, path, "has missing values", "fill them in or remove the rows")
+    if features.shape[1] == 0:
+        raise DataError(f"{path}: expected numeric columns beside {label!r}, found none")
+    return Parts(features.to_numpy(np.float64), _labels(frame[label]))
+
+
+def _labels(column: Any) -> Any:
+    if getattr(column.dtype, "kind", "O") in "buif":
+        if column.isna().any():
+            return column.to_numpy(np.float64, na_value=np.nan)
+        return column.to_numpy(column.to_numpy().dtype if column.dtype.kind != "b" else bool)
+    return column.astype(object).where(column.notna(), "").astype(str).to_numpy(str)
+
+
+def _refuse(columns: list[str], path: Path, fault: str, remedy: str) -> None:
+    if columns:
+        raise DataError(
+            f"{path}: expected only complete numeric columns beside the labels, but "
+            f"{_listed(columns)} {fault}; {remedy}"
+        )
+
+
+def _listed(columns: list[str], limit: int = 10) -> str:
+    shown = ", ".join(repr(c) for c in columns[:limit])
+    return shown + (f" ... ({len(columns)} in all)" if len(columns) > limit else "")

@@ -1,0 +1,34 @@
+"""Every error `dhm` raises on purpose.
+
+Each is a `DHMError`, which the command line turns into one line and exit code 2, and also the
+standard class a caller would catch anyway. A message says what was expected, what was found and
+what to do.
+"""
+
+
+class DHMError(Exception):
+    """Base of every error that `dhm` raises on purpose."""
+
+
+class ConfigError(DHMError, ValueError):
+    """An option has a value, or is combined with another, in a way that cannot be run."""
+
+
+class DataError(DHMError, ValueError):
+    """Data has the wrong type, shape, range or labels, or a file is damaged."""
+
+
+class DataNotFoundError(DHMError, FileNotFoundError):
+    """A data set or file is in none of the places searched."""
+
+
+class DownloadError(DHMError, OSError):
+    """A download failed: no network, a server error, a cut connection or a wrong checksum."""
+
+
+class RunError(DHMError, OSError):
+    """A run folder is absent, incomplete, already there or cannot be written."""
+
+
+class MissingDependencyError(DHMError, ImportError):
+    """An optional package is needed; the message names the extra that installs it."""

@@ -1,0 +1,1 @@
+"""Judging a trained model: measures in `metrics`, grids of images and plots in `pictures`."""

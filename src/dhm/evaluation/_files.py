@@ -1,0 +1,41 @@
+"""Writing a file so that nobody ever sees half of it."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from dhm.errors import RunError
+
+
+@contextmanager
+def replacing(path: str | Path) -> Iterator[Path]:
+    """A temporary name beside `path` to write to, renamed to `path` when the block succeeds.
+
+    The folder is made if absent. When the block fails, the temporary file is removed and what was
+    at `path` before is still there.
+
+    Raises:
+        RunError: the folder or the file cannot be written.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     with replacing(Path(folder, "note.txt")) as temporary:
+        ...         _ = temporary.write_text("done")
+        ...     print([file.name for file in Path(folder).iterdir()])
+        ['note.txt']
+    """
+    path = Path(path)
+    # The process id keeps two processes that write the same file apart.
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        temporary.replace(path)
+    except OSError as error:
+        raise RunError(f"cannot write {path}: {error.strerror or error}") from error
+    finally:
+        # Not there once renamed, and not there when the folder could not be made.
+        if temporary.is_file():
+            temporary.unlink()

@@ -1,0 +1,58 @@
+"""The figures of a model on a set of examples."""
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from dhm.data.dataset import Examples
+from dhm.evaluation.metrics import error_rate, expected_calibration_error, nll
+from dhm.inference.predict import log_likelihoods, predict_logits
+from dhm.models.base import GenerativeModel, Model
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+
+def evaluate(
+    model: Model,
+    examples: Examples,
+    n_samples: int = 0,
+    *,
+    seed: int = 0,
+    engine: "Accelerator | None" = None,
+) -> dict[str, float | None]:
+    """Error (a fraction), nll (nats), ECE, and with `n_samples` log p(x) (mean nats), of a model.
+
+    `n_samples` importance samples estimate each log p(x), 1 gives the bound; the value is None
+    for a model without a density. The draws come from `seed` and leave the global generator as
+    it was. With several processes each computes its share, and all return the same figures.
+    """
+    rank, world = (engine.process_index, engine.num_processes) if engine else (0, 1)
+    device = model.standardize.scale.device
+    part = examples if world == 1 else Examples(examples.x[rank::world], examples.y[rank::world])
+    labels = torch.from_numpy(part.y).to(device)
+    logits = _gather(predict_logits(model, part.x), engine, 0.0)
+    labels = _gather(labels, engine, -1)
+    figures = {
+        "error": error_rate(logits, labels),
+        "nll": nll(logits, labels),
+        "ece": expected_calibration_error(logits, labels),
+    }
+    result: dict[str, float | None] = {name: value.item() for name, value in figures.items()}
+    if n_samples:
+        result["log_likelihood"] = None
+        if isinstance(model, GenerativeModel):
+            with torch.random.fork_rng([device] if device.type == "cuda" else []):
+                torch.manual_seed(seed + rank)
+                log_px = log_likelihoods(model, part.x, n_samples)
+            result["log_likelihood"] = _gather(log_px, engine, torch.nan).nanmean().item()
+    return result
+
+
+def _gather(values: Tensor, engine: "Accelerator | None", pad: float) -> Tensor:
+    """The values of all processes, whose numbers of rows may differ by one."""
+    if engine is None or engine.num_processes == 1:
+        return values
+    padded = engine.pad_across_processes(values, pad_index=pad)
+    return engine.gather(padded)

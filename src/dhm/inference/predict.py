@@ -1,0 +1,37 @@
+"""Logits and log-likelihoods of many examples, in batches of bounded memory."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dhm.models.base import GenerativeModel, Model, check_inputs
+from dhm.nn.device import to_device
+
+BATCH = 1000
+
+
+def predict_logits(model: Model, x: Any) -> Tensor:
+    """Logits of p(y|x), (N, K) on the model's device, from an array as stored."""
+    return _in_batches(model, x, BATCH, model.logits)
+
+
+def log_likelihoods(model: GenerativeModel, x: Any, n_samples: int) -> Tensor:
+    """Importance-weighted estimates of log p(x), nats, (N,)."""
+    batch = max(1, 10 * BATCH // n_samples)
+    return _in_batches(model, x, batch, lambda part: model.log_likelihood(part, n_samples))
+
+
+@torch.no_grad()
+def _in_batches(model: Model, x: Any, batch: int, compute: Callable[[Tensor], Tensor]) -> Tensor:
+    check_inputs(model, x)
+    device = model.standardize.scale.device
+    was_training = model.training
+    model.eval()
+    n = x.shape[0]
+    parts = [
+        compute(to_device(x[start : start + batch], device)).float() for start in range(0, n, batch)
+    ]
+    model.train(was_training)
+    return torch.cat(parts)

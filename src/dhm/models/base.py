@@ -1,0 +1,141 @@
+"""The contract between a model and the loop that trains it."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Distribution
+
+from dhm.errors import DataError
+from dhm.nn.layers import Standardize
+
+
+class Batch(NamedTuple):
+    """What a model is shown in one step, as stored: bytes or floats, on the model's device."""
+
+    x: Tensor
+    """(B, *shape)."""
+    y: Tensor
+    """(B,) class indices; -1 where unknown."""
+    x_unlabeled: Tensor | None = None
+    """(U, *shape) for the models that learn from unlabelled examples."""
+    epoch: float = 0.0
+    """Epochs trained so far, with the fraction of this one: what ramps and warm-ups depend on."""
+
+
+class Loss(NamedTuple):
+    """What a player minimises, and what there is to log about it."""
+
+    total: Tensor
+    """0-d, with the graph."""
+    terms: dict[str, Tensor]
+    """Named parts, 0-d, detached: nats per example, but for "error", a fraction."""
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """Everything that is needed to build a model anew: kept beside its weights."""
+
+    model: str
+    network: str
+    """A key of `dhm.nn.networks.NETWORKS`."""
+    shape: tuple[int, ...]
+    """Shape of one example: (C, H, W) or (D,)."""
+    dtype: str
+    """numpy name of the inputs' type, "uint8" or "float32"."""
+    classes: tuple[str, ...]
+    options: Mapping[str, Any]
+    """The model's own options, all of them, with their values."""
+
+
+class Model(nn.Module, ABC):
+    """A set of players on shared modules.
+
+    Each player owns parameters and a loss; the loop minimises them in turn. A loss is computed by
+    `forward`, so that hooks on the module (mixed precision, several processes) see every pass.
+    `self.standardize` maps stored inputs to network inputs; subclasses call it first.
+    """
+
+    options: ClassVar[Mapping[str, Mapping[str, Any]]]
+    """By network, the model's own options and their defaults. An option absent here is refused."""
+    uses_unlabeled: ClassVar[bool] = False
+    """True where batches carry unlabelled examples too."""
+
+    def __init__(self, spec: ModelSpec) -> None:
+        super().__init__()
+        self.spec = spec
+        self.standardize = Standardize(spec.shape)
+
+    @abstractmethod
+    def players(self) -> dict[str, list[nn.Parameter]]:
+        """The players in the order of their turns, each with the parameters it owns."""
+
+    @abstractmethod
+    def forward(self, batch: Batch, player: str) -> Loss:
+        """One player's loss on a batch."""
+
+    @abstractmethod
+    def logits(self, x: Tensor) -> Tensor:
+        """Logits of p(y|x), (B, n_classes), from inputs as stored."""
+
+    @property
+    def selection(self) -> str:
+        """The validation metric, smaller is better, that picks the best weights."""
+        return "error"
+
+    @property
+    def n_classes(self) -> int:
+        """Number of classes K."""
+        return len(self.spec.classes)
+
+    def data_domain(self) -> str:
+        """What inputs must be: "real", "unit" for [0, 1] or "bytes" for 8-bit pixels."""
+        return "real"
+
+    def n_parameters(self) -> int:
+        """Number of trained weights."""
+        return sum(p.numel() for p in self.parameters() if p.requires_grad)
+
+
+class GenerativeModel(Model):
+    """A model with a density: what one may ask of it beyond a class."""
+
+    @abstractmethod
+    def log_likelihood(self, x: Tensor, n_samples: int) -> Tensor:
+        """Importance-weighted estimate of log p(x), nats, (B,); one sample gives the ELBO."""
+
+    @abstractmethod
+    def sample(self, n: int) -> Distribution:
+        """p(x|z) for n draws of z from the prior."""
+
+    @abstractmethod
+    def reconstruct(self, x: Tensor) -> Distribution:
+        """p(x|z) at the posterior mean of each input."""
+
+
+def check_inputs(model: Model, x: Tensor) -> None:
+    """Refuse inputs whose shape is not the one the model was made for, with `DataError`."""
+    if tuple(x.shape[1:]) != model.spec.shape:
+        raise DataError(
+            f"the model takes examples of shape {model.spec.shape}, found {tuple(x.shape[1:])}"
+        )
+
+
+def fit_standardization(model: Model, x: Any) -> None:
+    """Set the model's input scaling from training inputs, an array or a scipy CSR matrix.
+
+    Bytes are divided by 255; the features of a table get mean 0 and standard deviation 1, unless
+    p(x|z) asks for values in [0, 1]; float images stay as they are.
+    """
+    standardize = model.standardize
+    if model.spec.dtype == "uint8":
+        standardize.scale.fill_(255.0)
+    elif len(model.spec.shape) == 1 and model.data_domain() == "real":
+        from sklearn.preprocessing import StandardScaler
+
+        moments = StandardScaler(with_mean=False).fit(x)
+        standardize.shift.copy_(torch.as_tensor(moments.mean_))
+        standardize.scale.copy_(torch.as_tensor(moments.scale_))

@@ -1,0 +1,123 @@
+"""Building a model for a data set, and keeping it: a file of weights that says how to build it."""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import nn
+
+from dhm.data.dataset import Dataset
+from dhm.errors import ConfigError, DataError, RunError
+from dhm.models.base import Model, ModelSpec, fit_standardization
+from dhm.models.registry import model_class
+
+FORMAT = "dhm 1"
+
+
+def build_model(name: str, network: str, data: Dataset, options: Mapping[str, Any]) -> Model:
+    """An untrained model for the shape, type and classes of a data set.
+
+    Raises `DataError` where the data is outside what the chosen p(x|z) covers.
+    """
+    options = dict(options)
+    if options.get("likelihood") == "auto":
+        options["likelihood"] = default_likelihood(data)
+    dtype = str(data.train.x.dtype)
+    spec = ModelSpec(name, network, data.shape, dtype, data.classes, options)
+    model = model_from_spec(spec)
+    _check_domain(model.data_domain(), data, options.get("likelihood"))
+    fit_standardization(model, data.train.x)
+    return model
+
+
+def default_likelihood(data: Dataset) -> str:
+    """Bernoulli for grey images, discretised logistic for colour bytes, else Gaussian."""
+    if len(data.shape) == 1:
+        return "gaussian"
+    if data.shape[0] == 1:
+        return "bernoulli"
+    return "discretized-logistic" if data.train.x.dtype == "uint8" else "gaussian"
+
+
+def model_from_spec(spec: ModelSpec) -> Model:
+    """An untrained model of the kind, sizes and options that the spec names."""
+    model = model_class(spec.model)(spec)
+    # Convolutions on a processor take a third less time in this layout.
+    for layer in model.modules():
+        if isinstance(layer, nn.Conv2d):
+            layer.weight.data = layer.weight.data.contiguous(memory_format=torch.channels_last)
+    return model
+
+
+def save_model(model: Model, path: str | Path) -> None:
+    """Write weights and spec to one safetensors file, whole or not at all."""
+    spec = model.spec
+    described = {
+        "model": spec.model,
+        "network": spec.network,
+        "shape": spec.shape,
+        "dtype": spec.dtype,
+        "classes": spec.classes,
+        "options": dict(spec.options),
+    }
+    tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
+    temporary = Path(f"{path}.tmp")
+    safetensors.torch.save_file(
+        tensors, temporary, metadata={"format": FORMAT, "spec": json.dumps(described)}
+    )
+    os.replace(temporary, path)
+
+
+def load_model(path: str | Path, device: str = "cpu") -> Model:
+    """The model in a weights file, or in a run folder's `model.safetensors`, ready to evaluate.
+
+    Raises `RunError` where there is none, or the file is damaged or not one of ours.
+    """
+    path = Path(path)
+    if path.is_dir():
+        path = path / "model.safetensors"
+    if not path.is_file():
+        raise RunError(f"no model at {path}: expected a run folder or a .safetensors file")
+    try:
+        with safe_open(path, framework="pt", device=device) as file:
+            metadata = file.metadata() or {}
+            if metadata.get("format") != FORMAT:
+                raise RunError(f"{path} is not a model of dhm: its header lacks format {FORMAT!r}")
+            stored = json.loads(metadata["spec"])
+            stored |= {"shape": tuple(stored["shape"]), "classes": tuple(stored["classes"])}
+            model = model_from_spec(ModelSpec(**stored))
+            model.load_state_dict({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        if isinstance(error, RunError):
+            raise
+        reason = str(error).splitlines()[0]
+        raise RunError(f"{path} is damaged or of another version: {reason}") from error
+    return model.to(device).eval()
+
+
+def _check_domain(domain: str, data: Dataset, likelihood: Any) -> None:
+    x = data.train.x
+    if domain == "bytes" and x.dtype != "uint8":
+        raise DataError(
+            f"--likelihood {likelihood} needs 8-bit pixels, found {x.dtype}; store the images as "
+            f"uint8 or choose --likelihood gaussian"
+        )
+    if domain == "unit" and x.dtype != "uint8" and (x.min() < 0 or x.max() > 1):
+        raise DataError(
+            f"--likelihood {likelihood} needs values in [0, 1], found {x.min():g} to {x.max():g}; "
+            f"rescale the data or choose --likelihood gaussian"
+        )
+
+
+def copy_weights(model: Model, source: Model, name: str) -> None:
+    """Copy the weights of a trained model into another one of the same parts and sizes."""
+    try:
+        model.load_state_dict(source.state_dict())
+    except RuntimeError as error:
+        reason = str(error).splitlines()[1].strip()
+        raise ConfigError(f"--reload {name} does not fit this model: {reason}") from error

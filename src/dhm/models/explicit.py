@@ -1,0 +1,171 @@
+"""The explicit family: an auxiliary deep generative model and a classifier on its latent variable.
+
+Maximised, per example, with L the labelled inputs and U the unlabelled ones:
+
+    J = sup_weight E_L log p(y|x, z) + unsup_weight E_{L and U} G(x)
+    G(x) = E_q(a,z|x) [log p(x|z) + log p(a|z) + log p(z) - log q(a|x) - log q(z|a,x)]
+
+sup_weight = 0 is exactly the generative model, unsup_weight = 0 exactly the classifier.
+
+References:
+    Kuleshov & Ermon, Deep hybrid models, UAI 2017; Maaløe et al., Auxiliary deep generative models,
+    ICML 2016; Burda et al., Importance weighted autoencoders, ICLR 2016.
+"""
+
+from math import log
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Distribution, Independent
+
+from dhm.models.base import Batch, GenerativeModel, Loss, ModelSpec
+from dhm.models.discriminative import cross_entropy_loss
+from dhm.nn.distributions import LIKELIHOODS, diagonal_gaussian
+from dhm.nn.hybrid import HybridParts
+from dhm.nn.networks import NETWORKS
+
+
+class SupervisedHDGM(GenerativeModel):
+    """The explicit hybrid, trained on labelled examples (the original's supervised-hdgm)."""
+
+    options: ClassVar[dict[str, dict[str, Any]]] = {
+        "small": {
+            "likelihood": "auto",
+            "sup_weight": 1.0,
+            "unsup_weight": 0.01,
+            "n_samples": 1,
+            "warmup": 0.0,
+            "n_latent": 32,
+            "n_aux": 10,
+            "n_hidden": 256,
+        },
+        "paper": {
+            "likelihood": "auto",
+            "sup_weight": 1.0,
+            "unsup_weight": 1.0,
+            "n_samples": 1,
+            "warmup": 0.0,
+            "n_latent": 200,
+            "n_aux": 10,
+            "n_hidden": 499,
+        },
+    }
+
+    def __init__(self, spec: ModelSpec, parts: HybridParts | None = None) -> None:
+        super().__init__(spec)
+        options = spec.options
+        self.likelihood = LIKELIHOODS[options["likelihood"]]
+        self.sup_weight: float = options["sup_weight"]
+        self.unsup_weight: float = options["unsup_weight"]
+        self.n_samples: int = options["n_samples"]
+        self.warmup: float = options["warmup"]
+        self.n_latent: int = options["n_latent"]
+        if parts is None:
+            sizes = {name: options[name] for name in ("n_latent", "n_aux", "n_hidden")}
+            build = NETWORKS[spec.network].hybrid
+            parts = build(spec.shape, self.n_classes, self.likelihood, **sizes)
+        self.trunk, self.encoder = parts.trunk, parts.encoder
+        self.decoder, self.classifier = parts.decoder, parts.classifier
+
+    def players(self) -> dict[str, list[nn.Parameter]]:
+        return {"hybrid": list(self.parameters())}
+
+    def prior(self) -> Independent:
+        """p(z), a standard Gaussian."""
+        return diagonal_gaussian(self.standardize.scale.new_zeros(2, self.n_latent))
+
+    def forward(self, batch: Batch, player: str) -> Loss:
+        x, n_labeled = self.standardize(batch.x), len(batch.x)
+        if batch.x_unlabeled is not None:
+            x = torch.cat([x, self.standardize(batch.x_unlabeled)])
+        h = self.trunk(x)
+        q = self.encoder(h)
+        a = q.a.rsample(torch.Size([self.n_samples]))
+        q_z = q.z(a)
+        total = x.new_zeros(())
+        terms: dict[str, Tensor] = {}
+        # A term of weight zero is not computed: the other one is then trained exactly alone.
+        if self.sup_weight:
+            # As in the original, p(y|x, z) is taken at the mean of q(z|a, x).
+            z = q_z.mean.mean(0)
+            supervised = cross_entropy_loss(self.classifier(h[:n_labeled], z[:n_labeled]), batch.y)
+            total = total + self.sup_weight * supervised.total
+            terms |= supervised.terms
+        if self.unsup_weight:
+            log_px, log_ratio = self.log_weights(x, a, q.a, q_z)
+            beta = min(1.0, batch.epoch / self.warmup) if self.warmup else 1.0
+            total = total - self.unsup_weight * importance_bound(log_px + beta * log_ratio).mean()
+            with torch.no_grad():
+                terms["bound"] = importance_bound(log_px + log_ratio).mean()
+                terms["log_px"] = log_px.mean()
+                terms["kl"] = -log_ratio.mean()
+        return Loss(total, terms)
+
+    def log_weights(
+        self, x: Tensor, a: Tensor, q_a: Independent, q_z: Independent
+    ) -> tuple[Tensor, Tensor]:
+        """log p(x|z) and log p(a, z)/q(a, z|x) at draws of q, each (K, B) nats.
+
+        Their sum is the logarithm of the importance weight p(x, a, z) / q(a, z|x).
+        """
+        z = q_z.rsample()
+        p = self.decoder(z)
+        log_px = p.x.log_prob(x) + self.log_jacobian()
+        log_ratio = p.a.log_prob(a) + self.prior().log_prob(z) - q_a.log_prob(a) - q_z.log_prob(z)
+        return log_px, log_ratio
+
+    def log_jacobian(self) -> Tensor | float:
+        """What standardising a table's features adds to a density in the features' own units."""
+        if self.likelihood.is_density and len(self.spec.shape) == 1:
+            return -self.standardize.scale.log().sum()
+        return 0.0
+
+    def logits(self, x: Tensor) -> Tensor:
+        h = self.trunk(self.standardize(x))
+        q = self.encoder(h)
+        return self.classifier(h, q.z(q.a.mean).mean)
+
+    def log_likelihood(self, x: Tensor, n_samples: int) -> Tensor:
+        x = self.standardize(x)
+        q = self.encoder(self.trunk(x))
+        a = q.a.rsample(torch.Size([n_samples]))
+        log_px, log_ratio = self.log_weights(x, a, q.a, q.z(a))
+        return importance_bound(log_px + log_ratio)
+
+    def sample(self, n: int) -> Distribution:
+        return self.decoder(self.prior().sample(torch.Size([n]))).x
+
+    def reconstruct(self, x: Tensor) -> Distribution:
+        q = self.encoder(self.trunk(self.standardize(x)))
+        return self.decoder(q.z(q.a.mean).mean).x
+
+    @property
+    def selection(self) -> str:
+        # Without a classifier the best weights are those of the highest bound.
+        return "error" if self.sup_weight else "negative_bound"
+
+    def data_domain(self) -> str:
+        return self.likelihood.domain
+
+
+class SemisupHDGM(SupervisedHDGM):
+    """The explicit hybrid with unlabelled examples in G(x)."""
+
+    uses_unlabeled = True
+
+
+def importance_bound(log_w: Tensor) -> Tensor:
+    """log of the mean of K importance weights, from their logarithms (K, B): (B,) nats.
+
+    The evidence lower bound for K = 1, and nearer log p(x) the larger K is.
+
+    References:
+        Burda et al., Importance weighted autoencoders, 2016, equation 8.
+
+    Example:
+        >>> import torch
+        >>> importance_bound(torch.tensor([[0.5], [0.5]]))
+        tensor([0.5000])
+    """
+    return torch.logsumexp(log_w, 0) - log(len(log_w))

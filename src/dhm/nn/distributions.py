@@ -1,0 +1,127 @@
+"""The densities p(x|z) a decoder can parametrise, and the Gaussian of every latent variable."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+from torch.distributions import Bernoulli, Distribution, Independent, Normal, constraints
+from torch.nn import functional as F
+
+LOG_VARIANCE_FLOOR = -10.0
+
+
+def diagonal_gaussian(parameters: Tensor, event_dims: int = 1) -> Independent:
+    """Gaussian with independent entries from its mean and log-variance.
+
+    Arguments:
+        parameters: (..., 2, *event), means then log-variances. A log-variance below -10 counts as
+            -10, so that a density stays finite where the data is constant.
+        event_dims: how many of the last dimensions are one event.
+
+    Example:
+        >>> import torch
+        >>> diagonal_gaussian(torch.zeros(3, 2, 5)).log_prob(torch.zeros(3, 5)).shape
+        torch.Size([3])
+    """
+    mean, log_variance = parameters.float().unbind(-event_dims - 1)
+    log_variance = F.relu(log_variance - LOG_VARIANCE_FLOOR) + LOG_VARIANCE_FLOOR
+    # The log-variance becomes a standard deviation here and nowhere else.
+    gaussian = Normal(mean, torch.exp(0.5 * log_variance), validate_args=False)
+    return Independent(gaussian, event_dims, validate_args=False)
+
+
+class DiscretizedLogistic(Distribution):
+    """Logistic density integrated over the `levels` equal bins of an 8-bit pixel in [0, 1].
+
+    The bins at 0 and 1 reach to minus and plus infinity, so the probabilities sum to one.
+
+    References:
+        Kingma et al., Improved variational inference with inverse autoregressive flow, 2016;
+        Salimans et al., PixelCNN++, 2017.
+
+    Arguments:
+        location: centre of the logistic, in pixels; any real number.
+        log_scale: logarithm of its scale.
+
+    Example:
+        >>> import torch
+        >>> p = DiscretizedLogistic(torch.tensor(0.3), torch.tensor(-2.0))
+        >>> p.log_prob(torch.arange(256) / 255).exp().sum().round(decimals=5)
+        tensor(1.)
+    """
+
+    arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {
+        "location": constraints.real,
+        "log_scale": constraints.real,
+    }
+
+    def __init__(self, location: Tensor, log_scale: Tensor, levels: int = 256) -> None:
+        self.location, self.log_scale = torch.broadcast_tensors(location, log_scale)
+        self.levels = levels
+        super().__init__(self.location.shape, validate_args=False)
+
+    @property
+    def mean(self) -> Tensor:
+        """Exact mean: the average over the inner bin edges of P(x above the edge)."""
+        top = self.levels - 1
+        edges = (torch.arange(top, device=self.location.device) + 0.5) / top
+        above = (self.location[..., None] - edges) / self.log_scale.exp()[..., None]
+        return torch.sigmoid(above).mean(-1)
+
+    def sample(self, sample_shape: torch.Size | list[int] | tuple[int, ...] = ()) -> Tensor:
+        """Pixels on the grid of levels, shape `sample_shape + batch_shape`."""
+        with torch.no_grad():
+            shape = torch.Size(sample_shape) + self.location.shape
+            u = torch.rand(shape, device=self.location.device, dtype=self.location.dtype)
+            x = self.location + self.log_scale.exp() * torch.logit(u, eps=1e-6)
+            top = self.levels - 1
+            return (x * top).round().clamp(0, top) / top
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """Log-probability (nats) of pixels k / (levels - 1); shape broadcast with the batch."""
+        # With s the logistic sigmoid: s(a) - s(b) = s(a) s(-b) (1 - exp(b - a)), all of it stable.
+        half_bin = 0.5 / (self.levels - 1)
+        inverse_scale = torch.exp(-self.log_scale)
+        centred = value - self.location
+        upper = F.logsigmoid((centred + half_bin) * inverse_scale)
+        lower = F.logsigmoid((half_bin - centred) * inverse_scale)
+        width = torch.log(-torch.expm1(-2 * half_bin * inverse_scale))
+        at_bottom, at_top = value < half_bin, value > 1 - half_bin
+        inside = upper + lower + width
+        return torch.where(at_bottom, upper, torch.where(at_top, lower, inside))
+
+
+def _bernoulli(parameters: Tensor, event_dims: int) -> Independent:
+    (logits,) = parameters.float().unbind(-event_dims - 1)
+    # Unvalidated: a grey value in [0, 1] counts as the probability of a white pixel.
+    return Independent(Bernoulli(logits=logits, validate_args=False), event_dims)
+
+
+def _discretized_logistic(parameters: Tensor, event_dims: int) -> Independent:
+    location, log_scale = parameters.float().unbind(-event_dims - 1)
+    # Zero parameters should mean grey with a wide scale; below exp(-7) a bin holds all the mass.
+    log_scale = F.relu(log_scale + 5.0) - 7.0
+    return Independent(DiscretizedLogistic(location + 0.5, log_scale), event_dims)
+
+
+@dataclass(frozen=True)
+class Likelihood:
+    """A family p(x|z): how many parameters an entry of x takes, and the distribution they make."""
+
+    n_parameters: int
+    """Parameters for each entry of x."""
+    make: Callable[[Tensor, int], Independent]
+    """(..., n_parameters, *event) and the number of event dimensions -> p(x|z)."""
+    is_density: bool
+    """True for a density over real x, False for the probability of a discrete x."""
+    domain: str
+    """What x must be: "unit" for [0, 1], "bytes" for 8-bit pixels, "real" for any number."""
+
+
+LIKELIHOODS = {
+    "bernoulli": Likelihood(1, _bernoulli, is_density=False, domain="unit"),
+    "gaussian": Likelihood(2, diagonal_gaussian, is_density=True, domain="real"),
+    "discretized-logistic": Likelihood(2, _discretized_logistic, is_density=False, domain="bytes"),
+}

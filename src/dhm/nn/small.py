@@ -1,0 +1,86 @@
+"""Networks a laptop trains in minutes; for images of any size and for vectors.
+
+Unlike the paper's, encoder and classifier share a trunk, so that what p(x, z) learns of x reaches
+p(y|x, z) through common features as well as through z.
+"""
+
+from math import ceil, log2, prod
+
+import torch
+from torch import Tensor, nn
+
+from dhm.nn.distributions import Likelihood
+from dhm.nn.hybrid import Decoder, Encoder, HybridParts
+from dhm.nn.layers import GaussianHead, LikelihoodHead, dense
+
+WIDTH = 32
+N_FEATURES = 256
+DROPOUT = 0.5
+
+
+class Trunk(nn.Sequential):
+    """256 features of x: 3x3 convolutions pooled to 7x7 or so and a dense layer; two for a vector."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        if len(shape) == 1:
+            super().__init__(dense([shape[0], N_FEATURES, N_FEATURES]))
+            return
+        n_in, height, width = shape
+        layers: list[nn.Module] = []
+        for stage in range(max(2, ceil(log2(max(height, width) / 7)))):
+            n_out = WIDTH if stage == 0 else 2 * WIDTH
+            # The maximum commutes with ReLU, which costs a quarter behind the pool.
+            layers += [
+                nn.Conv2d(n_in, n_out, 3, padding=1),
+                nn.MaxPool2d(2, ceil_mode=True),
+                nn.ReLU(),
+            ]
+            n_in, height, width = n_out, ceil(height / 2), ceil(width / 2)
+        super().__init__(*layers, nn.Flatten(), dense([n_in * height * width, N_FEATURES]))
+
+
+class Classifier(nn.Module):
+    """p(y|x, z): a linear layer on the trunk's features, with dropout, and z."""
+
+    def __init__(self, n_latent: int, n_classes: int) -> None:
+        super().__init__()
+        self.dropout = nn.Dropout(DROPOUT)
+        self.logits = nn.Linear(N_FEATURES + n_latent, n_classes)
+
+    def forward(self, h: Tensor, z: Tensor) -> Tensor:
+        """(B, 256), (B, n_latent) -> logits (B, n_classes)."""
+        return self.logits(torch.cat([self.dropout(h), z], 1))
+
+
+def hybrid(
+    shape: tuple[int, ...],
+    n_classes: int,
+    likelihood: Likelihood,
+    *,
+    n_latent: int,
+    n_aux: int,
+    n_hidden: int,
+) -> HybridParts:
+    """A shared trunk, Gaussian posteriors on it, and a decoder of two hidden layers."""
+    return HybridParts(
+        trunk=Trunk(shape),
+        encoder=Encoder(N_FEATURES, n_latent, n_aux, n_hidden),
+        decoder=Decoder(
+            nn.Sequential(
+                dense([n_latent, n_hidden, n_hidden]), LikelihoodHead(n_hidden, shape, likelihood)
+            ),
+            nn.Sequential(dense([n_latent, n_hidden]), GaussianHead(n_hidden, n_aux)),
+        ),
+        classifier=Classifier(n_latent, n_classes),
+    )
+
+
+def cnn(shape: tuple[int, ...], n_classes: int) -> nn.Module:
+    """The hybrid's trunk and classifier without z."""
+    return nn.Sequential(Trunk(shape), nn.Dropout(DROPOUT), nn.Linear(N_FEATURES, n_classes))
+
+
+def mlp(shape: tuple[int, ...], n_classes: int) -> nn.Module:
+    """Two hidden layers of 256 with dropout."""
+    hidden = dense([prod(shape), 256, 256], dropout=0.3)
+    return nn.Sequential(nn.Flatten(), hidden, nn.Linear(256, n_classes))

@@ -1,0 +1,44 @@
+"""The pictures of a run: samples, reconstructions and learning curves."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from dhm.data.dataset import Examples
+from dhm.evaluation.pictures import image_grid, reconstruction_grid, save_image
+from dhm.models.base import GenerativeModel, Model
+from dhm.nn.device import to_device
+from dhm.training.run_folder import RunFolder
+
+N_SAMPLES = 64
+N_RECONSTRUCTIONS = 32
+
+
+@torch.no_grad()
+def sample_images(model: GenerativeModel, n: int, seed: int) -> Any:
+    """Means of p(x|z) for n draws of z, (n, C, H, W) pixels in [0, 1], as a numpy array."""
+    device = model.standardize.scale.device
+    model.eval()
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        return model.sample(n).mean.clamp(0, 1).cpu().numpy()
+
+
+def picture_writer(run: RunFolder, examples: Examples, seed: int) -> Callable[[Model, int], None]:
+    """What the loop calls every few epochs; does nothing for models or data without pictures."""
+
+    def write(model: Model, epoch: int) -> None:
+        if not isinstance(model, GenerativeModel) or len(model.spec.shape) != 3:
+            return
+        samples = sample_images(model, N_SAMPLES, seed)
+        save_image(image_grid(samples), run.picture("samples", epoch))
+        device = model.standardize.scale.device
+        x = to_device(examples.x[:N_RECONSTRUCTIONS], device)
+        with torch.no_grad():
+            reconstruction = model.reconstruct(x).mean.clamp(0, 1)
+            pixels = model.standardize(x).clamp(0, 1)
+        grid = reconstruction_grid(pixels.cpu().numpy(), reconstruction.cpu().numpy())
+        save_image(grid, run.picture("reconstructions", epoch))
+
+    return write

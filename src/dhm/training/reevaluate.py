@@ -1,0 +1,67 @@
+"""The figures of a run that is already trained, on its own data or on other data like it."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from dhm.config import parse_config, read_yaml
+from dhm.data import load
+from dhm.errors import ConfigError, DataError
+from dhm.evaluation.evaluate import evaluate
+from dhm.models.build import load_model
+from dhm.training.train import prepare
+
+
+def evaluate_run(
+    run: str | Path,
+    dataset: str | None = None,
+    data_dir: str | None = None,
+    n_eval_samples: int | None = None,
+) -> dict[str, Any]:
+    """Error, nll, ECE and log p(x) of a run's best weights on validation and test data.
+
+    Arguments:
+        run: a run folder; or a weights file, which needs `dataset`.
+        dataset: other data, of the same shape and classes, split as the run's options say.
+        data_dir: folder to look for data in first.
+        n_eval_samples: importance samples for log p(x), instead of the run's own number.
+
+    Raises `RunError` for a folder without a model, `DataError` for data that does not fit it.
+
+    Example:
+        >>> import tempfile
+        >>> from dhm import TrainConfig, train
+        >>> config = TrainConfig(model="softmax", epochs=1, run_dir=tempfile.mkdtemp())
+        >>> summary = train(config, progress=False)
+        >>> evaluate_run(summary["run"])["test"] == summary["test"]
+        True
+    """
+    model = load_model(run)
+    options = Path(run) / "config.yaml"
+    config = parse_config(read_yaml(options)) if options.is_file() else None
+    if config is None and dataset is None:
+        raise ConfigError(f"{run} does not say what it was trained on: name a --dataset")
+    config = config or parse_config({"model": model.spec.model, "network": model.spec.network})
+    given: dict[str, Any] = {
+        "dataset": dataset,
+        "data_dir": data_dir,
+        "n_eval_samples": n_eval_samples,
+    }
+    config = replace(config, **{k: v for k, v in given.items() if v is not None}).check()
+    data = load(config.dataset, data_dir=config.data_dir, seed_data=config.seed_data)
+    if data.shape != model.spec.shape or data.classes != model.spec.classes:
+        raise DataError(
+            f"{config.dataset} has examples of shape {data.shape} in {len(data.classes)} classes; "
+            f"the model was trained on {model.spec.shape} in {len(model.spec.classes)} "
+            f"({', '.join(model.spec.classes[:10])})"
+        )
+    parts = prepare(data, config)
+    return {
+        "dataset": config.dataset,
+        "model": model.spec.model,
+        "network": model.spec.network,
+        "parameters": model.n_parameters(),
+        "n_eval_samples": config.n_eval_samples,
+        "validation": evaluate(model, parts.validation, seed=config.seed),
+        "test": evaluate(model, parts.test, config.n_eval_samples, seed=config.seed),
+    }

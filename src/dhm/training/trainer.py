@@ -1,0 +1,296 @@
+"""The loop: turns of the players, averaging, validation, checkpoints. Names no model."""
+
+import pickle
+import shutil
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from dhm.config import TrainConfig
+from dhm.data.dataset import Examples
+from dhm.errors import DHMError, RunError
+from dhm.evaluation.evaluate import evaluate
+from dhm.models.base import GenerativeModel, Loss, Model
+from dhm.models.build import save_model
+from dhm.training.feed import Feed
+from dhm.training.progress import Progress
+from dhm.training.run_folder import RunFolder, writing
+from dhm.training.schedules import rampdown
+
+
+class DivergedError(DHMError, ArithmeticError):
+    """The loss became infinite or not a number."""
+
+
+@dataclass
+class TrainingState:
+    """All that a checkpoint holds beside weights, optimisers and random generators."""
+
+    epoch: int = 0
+    step_in_epoch: int = 0
+    step: int = 0
+    sums: dict[str, float] = field(default_factory=dict)
+    weight: float = 0.0
+    epoch_seconds: float = 0.0
+    wall_seconds: float = 0.0
+    best: list[float] | None = None
+    epochs_since_best: int = 0
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+    def state_dict(self) -> dict[str, Any]:
+        """For Accelerate's checkpoints: plain numbers, strings, lists and dicts only."""
+        return asdict(self)
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over the values of a checkpoint."""
+        for name, value in state.items():
+            setattr(self, name, value)
+
+
+class Trainer:
+    """Trains a model on a feed of batches and writes what happens into a run folder."""
+
+    def __init__(
+        self,
+        model: Model,
+        feed: Feed,
+        validation: Examples,
+        config: TrainConfig,
+        engine: Accelerator,
+        run: RunFolder,
+        on_picture: Callable[[Model, int], None],
+        progress: Progress,
+    ) -> None:
+        self.config, self.engine, self.run = config, engine, run
+        self.feed, self.validation = feed, validation
+        self.on_picture, self.progress = on_picture, progress
+        assert config.epochs is not None and config.rampdown is not None
+        self.n_epochs, self.rampdown_length = config.epochs, config.rampdown
+        self.model = model.to(engine.device)
+        self.players = {
+            name: [p for p in parameters if p.numel()]
+            for name, parameters in self.model.players().items()
+        }
+        self.optimizers = {
+            name: engine.prepare(self._make_optimizer(parameters))
+            for name, parameters in self.players.items()
+        }
+        self.wrapped = engine.prepare(self.model)
+        self.average: AveragedModel | None = None
+        if config.ema:
+            average = get_ema_multi_avg_fn(config.ema)
+            self.average = AveragedModel(self.model, multi_avg_fn=average)
+            engine.register_for_checkpointing(self.average)
+        self.state = TrainingState()
+        engine.register_for_checkpointing(self.state)
+
+    @property
+    def trained(self) -> Model:
+        """The model to evaluate and keep: the moving average, if one is taken."""
+        if self.average is None:
+            return self.model
+        module = self.average.module
+        assert isinstance(module, Model)
+        return module
+
+    def fit(self) -> None:
+        """Train from where the state stands to the last epoch."""
+        state = self.state
+        self.progress.start(self.n_epochs, self.feed.steps_per_epoch)
+        with self.progress, _interruptible(self.engine) as interrupted:
+            while state.epoch < self.n_epochs and not self._out_of_patience():
+                self._train_epoch(interrupted)
+                self._end_epoch()
+
+    def resume(self, checkpoint: Path) -> None:
+        """Take over everything from a checkpoint."""
+        with _reading(checkpoint):
+            self.engine.load_state(str(checkpoint))
+
+    def _make_optimizer(self, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+        config = self.config
+        if config.alg == "sgd":
+            return torch.optim.SGD(parameters, lr=config.lr)
+        assert config.b1 is not None and config.b2 is not None
+        fused = self.engine.device.type in ("cpu", "cuda")
+        betas = (config.b1, config.b2)
+        return torch.optim.Adam(parameters, lr=config.lr, betas=betas, fused=fused)
+
+    def _train_epoch(self, interrupted: list[bool]) -> None:
+        state, every = self.state, self.config.checkpoint_every
+        self.wrapped.train()
+        # Sums stay on the device, so that logging never waits for it but a few times a second.
+        sums = {k: torch.tensor(v, device=self.engine.device) for k, v in state.sums.items()}
+        clock = time.perf_counter()
+
+        def note() -> None:
+            nonlocal clock
+            state.sums = {name: value.item() for name, value in sums.items()}
+            state.epoch_seconds += time.perf_counter() - clock
+            clock = time.perf_counter()
+
+        for batch, factor in self.feed.epoch(state.epoch, state.step_in_epoch):
+            learning_rate = self.config.lr * rampdown(
+                batch.epoch, self.n_epochs, self.rampdown_length
+            )
+            n = len(batch.x) if batch.x_unlabeled is None else len(batch.x_unlabeled)
+            for name in self.players:
+                loss = self._take_turn(name, batch, factor, learning_rate)
+                for term, value in {"loss": loss.total.detach(), **loss.terms}.items():
+                    sums[term] = sums.get(term, 0.0) + n * value
+            if self.average is not None:
+                self.average.update_parameters(self.model)
+            state.step += 1
+            state.step_in_epoch += 1
+            state.weight += n
+            stop = interrupted[0]
+            if stop or (every and state.step % every == 0):
+                note()
+                self._save_checkpoint()
+            if stop:
+                raise KeyboardInterrupt
+            self.progress.step(state, sums)
+        note()
+
+    def _take_turn(self, player: str, batch: Any, factor: float, learning_rate: float) -> Loss:
+        config, parameters, optimizer = self.config, self.players[player], self.optimizers[player]
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate
+        self.model.zero_grad(set_to_none=True)
+        loss: Loss = self.wrapped(batch, player)
+        self.engine.backward(loss.total * factor if factor != 1 else loss.total)
+        if config.clip_norm:
+            self.engine.clip_grad_norm_(parameters, config.clip_norm)
+        if config.clip_value:
+            nn.utils.clip_grad_value_(parameters, config.clip_value)
+        optimizer.step()
+        return loss
+
+    def _end_epoch(self) -> None:
+        state = self.state
+        means = self._means()
+        if not all(map(isfinite, means.values())):
+            raise DivergedError(
+                f"the loss is no longer finite in epoch {state.epoch + 1}: try a smaller --lr than "
+                f"{self.config.lr:g}; the last good weights are in {self.run.path}"
+            )
+        clock = time.perf_counter()
+        n_samples = 1 if isinstance(self.trained, GenerativeModel) else 0
+        figures = evaluate(
+            self.trained, self.validation, n_samples, seed=self.config.seed, engine=self.engine
+        )
+        rate = state.weight * self.engine.num_processes / max(state.epoch_seconds, 1e-9)
+        epoch = state.epoch + 1
+        row: dict[str, Any] = {"epoch": epoch, "step": state.step}
+        row |= {"lr": self.config.lr * rampdown(epoch - 1, self.n_epochs, self.rampdown_length)}
+        row |= {f"train_{name}": value for name, value in means.items()}
+        row |= {f"val_{name}": figures[name] for name in ("error", "nll", "ece")}
+        if n_samples:
+            row["val_bound"] = figures["log_likelihood"]
+        row |= {"seconds": round(state.epoch_seconds, 3), "examples_per_second": round(rate, 1)}
+        state.history.append(row)
+        self._keep_weights(row)
+        if self.engine.is_main_process:
+            self.run.write_metrics(state.history)
+        self.engine.log({k: v for k, v in row.items() if k not in ("epoch", "step")}, step=epoch)
+        every = self.config.picture_every
+        if self.engine.is_main_process and every and (epoch % every == 0 or epoch == self.n_epochs):
+            self.on_picture(self.trained, epoch)
+        state.wall_seconds += state.epoch_seconds + time.perf_counter() - clock
+        state.epoch, state.step_in_epoch = epoch, 0
+        state.sums, state.weight, state.epoch_seconds = {}, 0.0, 0.0
+        self._save_checkpoint()
+        self.progress.epoch(row)
+
+    def _means(self) -> dict[str, float]:
+        """Epoch means of the loss terms, over all processes."""
+        names = sorted(self.state.sums)
+        local = torch.tensor(
+            [*(self.state.sums[name] for name in names), self.state.weight],
+            dtype=torch.float64 if self.engine.device.type != "mps" else torch.float32,
+            device=self.engine.device,
+        )
+        total = self.engine.reduce(local, "sum").tolist()
+        return {name: value / total[-1] for name, value in zip(names, total[:-1], strict=True)}
+
+    def _keep_weights(self, row: dict[str, Any]) -> None:
+        state = self.state
+        value = -row["val_bound"] if self.model.selection == "negative_bound" else row["val_error"]
+        # Of equal errors on a small validation set the lower nll, then the later epoch, is better.
+        better = state.best is None or (value, row["val_nll"]) <= (*state.best,)
+        if better:
+            state.best = [value, row["val_nll"]]
+        state.epochs_since_best = 0 if better else state.epochs_since_best + 1
+        if self.engine.is_main_process:
+            with writing(str(self.run.weights)):
+                if better:
+                    save_model(self.trained, self.run.weights)
+                save_model(self.trained, self.run.last_weights)
+
+    def _out_of_patience(self) -> bool:
+        patience = self.config.patience
+        return patience is not None and self.state.epochs_since_best >= patience
+
+    def _save_checkpoint(self) -> None:
+        """Write a checkpoint under a temporary name, rename it, then remove older ones."""
+        final = self.run.path / f"checkpoint-{self.state.step}"
+        temporary = self.run.path / "checkpoint.tmp"
+        with writing(str(final)):
+            if self.engine.is_main_process:
+                shutil.rmtree(temporary, ignore_errors=True)
+            self.engine.wait_for_everyone()
+            self.engine.save_state(str(temporary))
+            self.engine.wait_for_everyone()
+            if self.engine.is_main_process:
+                shutil.rmtree(final, ignore_errors=True)
+                temporary.rename(final)
+                for other in self.run.path.glob("checkpoint-*"):
+                    if other != final:
+                        shutil.rmtree(other, ignore_errors=True)
+
+
+@contextmanager
+def _interruptible(engine: Accelerator) -> Iterator[list[bool]]:
+    """Let the first Ctrl-C or SIGTERM finish the step and save; the second stops at once.
+
+    With several processes, which must all save at the same step, a signal stops at once, and
+    training resumes from the last checkpoint.
+    """
+    flag = [False]
+    if engine.num_processes > 1 or threading.current_thread() is not threading.main_thread():
+        yield flag
+        return
+
+    def note(signum: int, frame: Any) -> None:
+        flag[0] = True
+        signal.signal(signum, signal.default_int_handler)
+
+    previous = {s: signal.signal(s, note) for s in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield flag
+    finally:
+        for signum, handler in previous.items():
+            signal.signal(signum, handler)
+
+
+@contextmanager
+def _reading(checkpoint: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, RuntimeError, ValueError, KeyError, pickle.UnpicklingError) as error:
+        reason = str(error).splitlines()[0]
+        raise RunError(
+            f"the checkpoint {checkpoint} is damaged or of another model: {reason}; start again "
+            f"with --overwrite, or from its last weights with --reload"
+        ) from error

@@ -1,0 +1,148 @@
+"""Inputs are brought into one form, or refused with advice."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from dhm.data import check_inputs, checks, describe, from_arrays, load
+
+BYTES = np.random.default_rng(0).integers(0, 256, (5, 1, 4, 6), np.uint8)
+
+
+def refusal(x: Any) -> str:
+    from dhm.errors import DataError
+
+    with pytest.raises(DataError) as caught:
+        check_inputs(x, "mine: x")
+    message = str(caught.value)
+    assert "\n" not in message and message.startswith("mine: x")
+    return message
+
+
+def test_what_is_right_is_not_copied() -> None:
+    floats = np.linspace(0, 1, 24, dtype=np.float32)
+    for x in (BYTES, floats.reshape(2, 1, 3, 4), floats.reshape(6, 4)):
+        assert check_inputs(x) is x
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.int32, np.uint16, ">i4"])
+def test_integers_become_bytes(dtype: Any) -> None:
+    x = check_inputs(BYTES.astype(dtype))
+    assert x.dtype == np.uint8
+    np.testing.assert_array_equal(x, BYTES)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float64, ">f4"])
+def test_floats_become_float32(dtype: Any) -> None:
+    images = np.linspace(0, 1, 24).reshape(2, 3, 4).astype(dtype)
+    x = check_inputs(images)
+    assert x.dtype == np.float32 and x.dtype.isnative and x.shape == (2, 1, 3, 4)
+    np.testing.assert_allclose(x[:, 0], images.astype(float), rtol=1e-6)
+    assert check_inputs(images.reshape(4, 6) * 100).dtype == np.float32
+
+
+def test_booleans_become_black_and_white() -> None:
+    x = check_inputs(np.array([[[True, False]]]))
+    assert x.dtype == np.uint8 and x.ravel().tolist() == [255, 0]
+
+
+@pytest.mark.parametrize(
+    ("shape", "expected"),
+    [
+        ((2, 9, 8), (2, 1, 9, 8)),
+        ((2, 9, 8, 3), (2, 3, 9, 8)),
+        ((2, 9, 8, 1), (2, 1, 9, 8)),
+        ((2, 3, 9, 4), (2, 3, 9, 4)),
+        ((2, 4, 9, 8), (2, 4, 9, 8)),
+        ((2, 5, 9, 8), (2, 5, 9, 8)),
+    ],
+)
+def test_channels_come_first(shape: tuple[int, ...], expected: tuple[int, ...]) -> None:
+    x = np.arange(np.prod(shape)).reshape(shape).astype(np.uint8)
+    found = check_inputs(x)
+    assert found.shape == expected
+    if len(shape) == 4 and shape != expected:
+        assert found[1, 0, 7, 6] == x[1, 7, 6, 0]
+
+
+@pytest.mark.parametrize(
+    ("x", "expected"),
+    [
+        (np.zeros((0, 3)), "empty"),
+        (np.zeros((3, 0)), "empty"),
+        (np.zeros(3), "found shape (3,)"),
+        (np.zeros((1, 1, 1, 1, 1)), "found shape (1, 1, 1, 1, 1)"),
+        (np.zeros((2, 9, 8, 9), np.uint8), "which axis"),
+        (np.array([[1, None]], object), "Python objects"),
+        (np.array([["a"]]), "<U1"),
+        (np.zeros((2, 2), complex), "complex128"),
+        ([[1, 2], [3]], "several"),
+        (np.array([[0.0, np.nan], [np.inf, 1]]), "found 2 NaN or infinite"),
+        (np.array([[1e300, 0]]), "found 1 NaN or infinite"),
+        (np.full((1, 2, 2), np.nan), "found 4 NaN or infinite"),
+        (np.full((1, 2, 2), 200.0), "divide by 255"),
+        (np.full((1, 2, 2), -0.5), "rescale"),
+        (np.full((1, 2, 2), 1.001), "found 1.001 to 1.001"),
+        (np.full((1, 2, 2), 256), "found 256 to 256"),
+        (np.full((1, 2, 2), -1), "found -1 to -1"),
+        (sp.csr_array(np.array([[0, np.inf]])), "found 1 NaN"),
+        (sp.csr_array((0, 4)), "found shape (0, 4)"),
+    ],
+)
+def test_what_cannot_be_used_is_refused(x: Any, expected: str) -> None:
+    assert expected in refusal(x)
+
+
+def test_a_fault_anywhere_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checks, "_BLOCK_BYTES", 64)
+    x = np.zeros((50, 4), np.float32)
+    assert check_inputs(x) is x
+    x[49, 3] = np.nan
+    assert "found 1 NaN" in refusal(x)
+
+
+def test_large_arrays_are_looked_at_in_blocks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checks, "_BLOCK_BYTES", 1000)
+    for part, n in (("train", 500), ("test", 20)):
+        x = np.zeros((n, 1, 6, 5), np.uint8)
+        x[-1, 0, 5, 4] = 200 if part == "train" else 99
+        np.save(tmp_path / f"x_{part}.npy", x)
+        np.save(tmp_path / f"y_{part}.npy", np.arange(n) % 4)
+    seen = []
+    real = checks._blocks
+
+    def spy(x: Any) -> Any:
+        for block in real(x):
+            seen.append(len(block))
+            yield block
+
+    monkeypatch.setattr(checks, "_blocks", spy)
+    summary = describe(load(tmp_path))
+    assert (summary["min"], summary["max"]) == (0, 200)
+    assert sum(seen) == 520 and max(seen) <= 33
+
+
+def test_describe_is_plain_and_complete() -> None:
+    import json
+
+    y = np.array(["a", "b", "b", ""] * 6)
+    x = sp.csr_array(np.arange(48.0).reshape(24, 2) + 1)
+    summary = describe(from_arrays(x, y, x[:3], y[:3], x[:5], name="mine"))
+    assert json.loads(json.dumps(summary)) == summary
+    assert summary == {
+        "name": "mine",
+        "shape": [2],
+        "dtype": "float32",
+        "n_train": 29,
+        "n_unlabeled": 11,
+        "n_test": 3,
+        "classes": ["a", "b"],
+        "counts": {"train": {"a": 6, "b": 12}, "test": {"a": 1, "b": 2}},
+        "min": 1.0,
+        "max": 48.0,
+    }

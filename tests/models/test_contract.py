@@ -1,0 +1,171 @@
+"""What every model must keep: players, gradients, prediction, saving and loading."""
+
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from dhm.config import TrainConfig
+from dhm.data.dataset import Dataset, Examples
+from dhm.errors import ConfigError, DataError, RunError
+from dhm.models.base import Batch, GenerativeModel, Model
+from dhm.models.build import build_model, copy_weights, load_model, save_model
+from dhm.models.registry import MODELS
+
+SHAPES = [(1, 8, 8), (3, 9, 14), (1, 1, 1), (6,)]
+CASES = list(product(MODELS, ("small",), SHAPES)) + [
+    (name, "paper", (1, 8, 8)) for name in MODELS if name != "supervised-mlp"
+]
+
+
+def dataset(shape: tuple[int, ...], n: int = 24) -> Dataset:
+    rng = np.random.default_rng(0)
+    if len(shape) == 3:
+        x = rng.integers(0, 256, (n, *shape)).astype(np.uint8)
+    else:
+        x = rng.normal(3.0, 2.0, (n, *shape)).astype(np.float32)
+    examples = Examples(x, np.arange(n) % 4)
+    return Dataset("made", examples, examples, ("a", "b", "c", "d"))
+
+
+def make(name: str, network: str, shape: tuple[int, ...], **options: object) -> Model:
+    config = TrainConfig(model=name, network=network, **options).for_model()  # type: ignore[arg-type]
+    torch.manual_seed(0)
+    return build_model(name, network, dataset(shape), config.own_options())
+
+
+def batch(model: Model) -> Batch:
+    examples = dataset(model.spec.shape).train
+    x = torch.from_numpy(examples.x)
+    y = torch.from_numpy(examples.y)
+    return Batch(x, y, x.flip(0) if model.uses_unlabeled else None)
+
+
+@pytest.mark.parametrize(("name", "network", "shape"), CASES)
+def test_every_model(name: str, network: str, shape: tuple[int, ...], tmp_path: Path) -> None:
+    model = make(name, network, shape)
+    owned = [id(p) for parameters in model.players().values() for p in parameters]
+    assert sorted(owned) == sorted(id(p) for p in model.parameters()), "one owner a parameter"
+    for player, parameters in model.players().items():
+        model.zero_grad()
+        loss = model(batch(model), player)
+        assert loss.total.shape == () and loss.total.isfinite()
+        assert all(not term.requires_grad and term.shape == () for term in loss.terms.values())
+        loss.total.backward()
+        for name_, p in model.named_parameters():
+            if any(p is q for q in parameters) and p.numel():
+                assert p.grad is not None and p.grad.any(), f"no gradient reaches {name_}"
+
+    model.eval()
+    x = batch(model).x
+    with torch.no_grad():
+        logits = model.logits(x)
+        assert logits.shape == (len(x), 4), "one output a class"
+        alone = torch.cat([model.logits(one) for one in x.split(1)])
+    torch.testing.assert_close(logits, alone, atol=1e-4, rtol=1e-4)
+
+    save_model(model, tmp_path / "model.safetensors")
+    loaded = load_model(tmp_path)
+    assert loaded.spec == model.spec
+    with torch.no_grad():
+        assert torch.equal(loaded.logits(x), logits)
+
+
+@pytest.mark.parametrize("name", ["supervised-hdgm", "semisup-hdgm"])
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("n_aux", [0, 3])
+def test_generative_models(name: str, shape: tuple[int, ...], n_aux: int) -> None:
+    model = make(name, "small", shape, n_aux=n_aux)
+    assert isinstance(model, GenerativeModel)
+    model(batch(model), "hybrid").total.backward()
+    x = batch(model).x
+    with torch.no_grad():
+        assert model.log_likelihood(x, 3).shape == (len(x),)
+        assert model.log_likelihood(x, 3).isfinite().all()
+        assert model.sample(5).mean.shape == (5, *shape)
+        assert model.reconstruct(x).mean.shape == x.shape
+
+
+def test_training_and_prediction_differ_only_by_noise() -> None:
+    """The original measured test accuracy with dropout on."""
+    model = make("supervised-hdgm", "small", (1, 8, 8))
+    x = batch(model).x
+    with torch.no_grad():
+        assert not torch.equal(model.train().logits(x), model.logits(x))
+        assert torch.equal(model.eval().logits(x), model.logits(x))
+
+
+def test_a_tables_features_are_standardised_and_bytes_scaled() -> None:
+    model = make("softmax", "small", (6,))
+    u = model.standardize(batch(model).x)
+    torch.testing.assert_close(u.mean(0), torch.zeros(6), atol=1e-5, rtol=0)
+    torch.testing.assert_close(u.std(0, unbiased=False), torch.ones(6), atol=1e-5, rtol=0)
+    torch.testing.assert_close(model.standardize.inverse(u), batch(model).x)
+    pixels = make("softmax", "small", (1, 8, 8)).standardize(torch.tensor([0, 255]))
+    assert pixels.min() == 0 and pixels.max() == 1
+
+
+def test_a_likelihood_refuses_data_outside_its_domain() -> None:
+    with pytest.raises(DataError, match=r"bernoulli.*\[0, 1\]"):
+        make("supervised-hdgm", "small", (6,), likelihood="bernoulli")
+    with pytest.raises(DataError, match="8-bit"):
+        make("supervised-hdgm", "small", (6,), likelihood="discretized-logistic")
+
+
+def test_reloading_into_other_sizes_is_refused() -> None:
+    source = make("supervised-hdgm", "small", (1, 8, 8))
+    with pytest.raises(ConfigError, match="does not fit"):
+        copy_weights(make("supervised-hdgm", "small", (1, 8, 8), n_latent=7), source, "runs/x")
+
+
+def test_damaged_weights_are_refused_in_words(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    save_model(make("softmax", "small", (6,)), path)
+    whole = path.read_bytes()
+    for damaged in (whole[:50], whole[:-7], b"", b"\xff" * 100):
+        path.write_bytes(damaged)
+        with pytest.raises(RunError, match=r"model\.safetensors"):
+            load_model(path)
+    with pytest.raises(RunError, match="no model"):
+        load_model(tmp_path / "absent")
+
+
+PAPER_LAYERS = {
+    # weights of each layer, input first, as in the authors' code with 10 outputs
+    (1, 28, 28): [
+        *[(499, 784), (10, 499), (10, 499)],  # q(a|x)
+        *[(499, 784), (499, 10), (200, 499), (200, 499)],  # q(z|a, x)
+        *[(499, 200), (784, 499)],  # p(x|z), Bernoulli
+        *[(499, 200), (10, 499), (10, 499)],  # p(a|z)
+        *[(128, 1, 5, 5), (128, 128, 5, 5), (256, 128, 5, 5)],  # p(y|x, z): 28, 13, 6, 2 pixels
+        *[(500, 256 * 2 * 2 + 200), (10, 500)],
+    ],
+    (3, 32, 32): [
+        *[(499, 3072), (10, 499), (10, 499)],
+        *[(499, 3072), (499, 10), (200, 499), (200, 499)],
+        *[(499, 200), (2 * 3072, 499)],  # Gaussian: means and log-variances
+        *[(499, 200), (10, 499), (10, 499)],
+        *[(128, 3, 5, 5), (128, 128, 5, 5), (256, 128, 5, 5)],  # 32, 15, 7, 3 pixels
+        *[(500, 256 * 3 * 3 + 200), (10, 500)],
+    ],
+}
+
+
+@pytest.mark.parametrize("shape", PAPER_LAYERS)
+def test_paper_network_has_the_originals_layers(shape: tuple[int, ...]) -> None:
+    likelihood = "bernoulli" if shape[0] == 1 else "gaussian"
+    config = TrainConfig(network="paper", likelihood=likelihood).for_model()  # type: ignore[arg-type]
+    data = dataset(shape)
+    data = Dataset("made", data.train, data.test, tuple("abcdefghij"))
+    model = build_model(config.model, "paper", data, config.own_options())
+    weights = [tuple(p.shape) for n, p in model.named_parameters() if n.endswith("weight")]
+    assert sorted(weights) == sorted(PAPER_LAYERS[shape])
+    for name, p in model.named_parameters():
+        if name.endswith("bias"):
+            assert not p.any()
+        else:  # orthogonal: the smaller side's Gram matrix is the identity
+            flat = p.detach().flatten(1)
+            gram = flat @ flat.T if flat.shape[0] <= flat.shape[1] else flat.T @ flat
+            torch.testing.assert_close(gram, torch.eye(len(gram)), atol=1e-4, rtol=0)

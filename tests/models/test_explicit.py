@@ -1,0 +1,260 @@
+"""The explicit family against closed forms: linear-Gaussian models and both ends of J."""
+
+from math import log
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.distributions import Independent, MultivariateNormal, Normal, kl_divergence
+
+from dhm.models.base import Batch, ModelSpec
+from dhm.models.explicit import SupervisedHDGM, importance_bound
+from dhm.nn.distributions import diagonal_gaussian
+from dhm.nn.hybrid import Conditionals, HybridParts, Posterior
+
+# p(z) = N(0, 1), p(x|z) = N(w z + mu, sigma^2 I), p(a|z) = N(b z, s^2): everything is Gaussian.
+W = torch.tensor([1.0, -0.5, 0.8])
+MU = torch.tensor([0.3, 0.0, -1.0])
+SIGMA, B, S = 0.7, 0.6, 0.9
+
+
+def gaussian(mean: Tensor, variance: float) -> Independent:
+    return Independent(Normal(mean, variance**0.5), 1)
+
+
+class LinearDecoder(nn.Module):
+    def forward(self, z: Tensor) -> Conditionals:
+        return Conditionals(gaussian(z * W + MU, SIGMA**2), gaussian(B * z, S**2))
+
+
+class ExactEncoder(nn.Module):
+    """The posterior of the model above, p(a|x) and p(z|a, x)."""
+
+    def forward(self, x: Tensor) -> Posterior:
+        variance = 1 / (1 + (W @ W).item() / SIGMA**2)
+        mean = variance * ((x - MU) @ W)[:, None] / SIGMA**2
+        precision = 1 / variance + B**2 / S**2
+        return Posterior(
+            gaussian(B * mean, B**2 * variance + S**2),
+            lambda a: gaussian((mean / variance + B * a / S**2) / precision, 1 / precision),
+        )
+
+
+class RoughEncoder(nn.Module):
+    """An approximate posterior with independent a and z."""
+
+    def forward(self, x: Tensor) -> Posterior:
+        mean = 0.5 * x[:, :1]
+        return Posterior(gaussian(0.2 * mean, 1.3), lambda a: gaussian(mean + 0 * a, 0.4))
+
+
+def linear_model(encoder: nn.Module) -> SupervisedHDGM:
+    options = {
+        "likelihood": "gaussian",
+        "sup_weight": 0.0,
+        "unsup_weight": 1.0,
+        "n_samples": 1,
+        "warmup": 0.0,
+        "n_latent": 1,
+        "n_aux": 1,
+        "n_hidden": 1,
+    }
+    spec = ModelSpec("supervised-hdgm", "small", (3,), "float32", ("a", "b"), options)
+    parts = HybridParts(nn.Identity(), encoder, LinearDecoder(), nn.Identity())
+    return SupervisedHDGM(spec, parts)
+
+
+def exact_log_px(x: Tensor) -> Tensor:
+    return MultivariateNormal(MU, W[:, None] * W + SIGMA**2 * torch.eye(3)).log_prob(x)
+
+
+X = torch.tensor([[0.1, 0.4, -0.2], [2.0, -1.0, 1.0], [-1.0, 0.0, -3.0]])
+
+
+def test_with_the_exact_posterior_every_sample_gives_log_px() -> None:
+    model = linear_model(ExactEncoder())
+    for n_samples in (1, 7):
+        torch.testing.assert_close(model.log_likelihood(X, n_samples), exact_log_px(X))
+
+
+def test_bound_is_the_closed_form_for_an_approximate_posterior() -> None:
+    # ELBO = log p(x) - KL(q(a, z|x) || p(a, z|x)), the joint posterior being a 2-d Gaussian.
+    torch.manual_seed(0)
+    model, n = linear_model(RoughEncoder()), 100_000
+    variance = 1 / (1 + (W @ W).item() / SIGMA**2)
+    covariance = torch.tensor([[B**2 * variance + S**2, B * variance], [B * variance, variance]])
+    for x in X:
+        q_mean = 0.5 * x[0]
+        q = MultivariateNormal(
+            torch.stack([0.2 * q_mean, q_mean]), torch.diag(torch.tensor([1.3, 0.4]))
+        )
+        mean = variance * ((x - MU) @ W) / SIGMA**2
+        posterior = MultivariateNormal(torch.stack([B * mean, mean]), covariance)
+        closed_form = (exact_log_px(x) - kl_divergence(q, posterior)).item()
+        draws = model.log_likelihood(x.expand(n, 3), 1)
+        standard_error = (draws.std() / n**0.5).item()
+        assert draws.mean().item() == pytest.approx(closed_form, abs=5 * standard_error)
+        assert standard_error < 0.02
+
+
+def test_bound_rises_with_the_samples_and_meets_log_px() -> None:
+    torch.manual_seed(0)
+    model, n = linear_model(RoughEncoder()), 2000
+    x = X[1:2]
+    means, errors = [], []
+    for k in (1, 4, 16, 64):
+        bound = model.log_likelihood(x.expand(n, 3), k)
+        means.append(bound.mean().item())
+        errors.append((bound.std() / n**0.5).item())
+    for i in range(3):
+        assert means[i + 1] - means[i] > 3 * (errors[i] ** 2 + errors[i + 1] ** 2) ** 0.5
+    assert means[-1] < exact_log_px(x).item()
+    # One estimate from many samples, with the delta method's standard error of a log of a mean.
+    k = 200_000
+    q = model.encoder(x)
+    a = q.a.rsample(torch.Size([k]))
+    log_w = sum(model.log_weights(x, a, q.a, q.z(a)))[:, 0]
+    w = (log_w - log_w.max()).exp()
+    standard_error = (w.std() / w.mean() / k**0.5).item()
+    assert importance_bound(log_w[:, None]).item() == pytest.approx(
+        exact_log_px(x).item(), abs=4 * standard_error
+    )
+    assert standard_error < 0.05
+
+
+def test_importance_bound_by_hand() -> None:
+    log_w = torch.tensor([[0.0, log(3.0)], [log(2.0), log(5.0)], [log(3.0), log(1.0)]])
+    torch.testing.assert_close(importance_bound(log_w), torch.tensor([log(2.0), log(3.0)]))
+
+
+def test_a_tables_density_integrates_to_one_in_its_own_units() -> None:
+    model = linear_model(ExactEncoder())
+    model.standardize.shift.copy_(torch.tensor([1.0, 2.0, 3.0]))
+    model.standardize.scale.copy_(torch.tensor([2.0, 0.5, 4.0]))
+    # Monte Carlo integral of p(x) over raw x, drawn from a wide Gaussian.
+    torch.manual_seed(0)
+    wide = diagonal_gaussian(torch.stack([model.standardize.shift, torch.full((3,), 3.0)]))
+    raw = wide.sample(torch.Size([200_000]))
+    ratio = (model.log_likelihood(raw, 1) - wide.log_prob(raw)).exp()
+    assert ratio.mean().item() == pytest.approx(1, abs=5 * ratio.std().item() / len(raw) ** 0.5)
+    assert ratio.std().item() / len(raw) ** 0.5 < 0.02
+
+
+def small_model(sup_weight: float, unsup_weight: float, **changes: float) -> SupervisedHDGM:
+    options = {
+        **SupervisedHDGM.options["small"],
+        "likelihood": "bernoulli",
+        "n_hidden": 16,
+        "n_latent": 4,
+        "n_aux": 3,
+        "sup_weight": sup_weight,
+        "unsup_weight": unsup_weight,
+        **changes,
+    }
+    spec = ModelSpec("supervised-hdgm", "small", (1, 8, 8), "uint8", ("a", "b", "c"), options)
+    torch.manual_seed(0)
+    model = SupervisedHDGM(spec)
+    model.standardize.scale.fill_(255.0)
+    return model
+
+
+def batch() -> Batch:
+    generator = torch.Generator().manual_seed(1)
+    x = torch.randint(0, 256, (12, 1, 8, 8), generator=generator, dtype=torch.uint8)
+    return Batch(x, torch.arange(12) % 3)
+
+
+def gradients(model: SupervisedHDGM, total: Tensor) -> dict[str, Tensor]:
+    model.zero_grad()
+    total.backward()
+    return {
+        name: torch.zeros_like(p) if p.grad is None else p.grad.clone()
+        for name, p in model.named_parameters()
+    }
+
+
+def test_sup_weight_zero_is_exactly_the_generative_model() -> None:
+    model = small_model(0.0, 0.7)
+    torch.manual_seed(3)
+    hybrid = gradients(model, model(batch(), "hybrid").total)
+    torch.manual_seed(3)
+    pure = gradients(model, -0.7 * model.log_likelihood(batch().x, 1).mean())
+    for name, gradient in hybrid.items():
+        assert torch.equal(gradient, pure[name]), name
+        assert torch.equal(gradient, torch.zeros_like(gradient)) == name.startswith("classifier")
+
+
+def test_unsup_weight_zero_is_exactly_the_classifier() -> None:
+    model = small_model(0.7, 0.0)
+    torch.manual_seed(3)
+    hybrid = gradients(model, model(batch(), "hybrid").total)
+    torch.manual_seed(3)
+    h = model.trunk(model.standardize(batch().x))
+    q = model.encoder(h)
+    z = q.z(q.a.rsample(torch.Size([1]))).mean[0]
+    nll = nn.functional.cross_entropy(model.classifier(h, z), batch().y)
+    pure = gradients(model, 0.7 * nll)
+    for name, gradient in hybrid.items():
+        torch.testing.assert_close(gradient, pure[name], msg=name)
+        assert not name.startswith("decoder") or not gradient.any(), name
+
+
+def test_between_the_ends_the_gradient_is_the_weighted_sum() -> None:
+    parts = {}
+    for weights in ((0.7, 0.2), (0.7, 0.0), (0.0, 0.2)):
+        model = small_model(*weights)
+        # Dropout would draw the noise of z from another place of the generator's stream.
+        model.eval()
+        torch.manual_seed(3)
+        parts[weights] = gradients(model, model(batch(), "hybrid").total)
+    for name, gradient in parts[0.7, 0.2].items():
+        total = parts[0.7, 0.0][name] + parts[0.0, 0.2][name]
+        torch.testing.assert_close(gradient, total, msg=name)
+
+
+def test_warmup_fades_the_latent_terms_in() -> None:
+    model = small_model(0.0, 1.0, warmup=4.0)
+    expected = {0.0: 0.0, 1.0: 0.25, 4.0: 1.0, 9.0: 1.0}
+    for epoch, beta in expected.items():
+        torch.manual_seed(0)
+        loss = model(batch()._replace(epoch=epoch), "hybrid")
+        terms = loss.terms
+        assert loss.total.item() == pytest.approx(
+            -(terms["log_px"] - beta * terms["kl"]).item(), rel=1e-5
+        )
+        assert terms["bound"].item() == pytest.approx(
+            (terms["log_px"] - terms["kl"]).item(), rel=1e-5
+        )
+
+
+def test_more_samples_give_a_higher_bound() -> None:
+    bounds = {}
+    for k in (1, 20):
+        model = small_model(0.0, 1.0, n_samples=k)
+        with torch.no_grad():
+            draws = [model(batch(), "hybrid").terms["bound"] for _ in range(50)]
+        bounds[k] = torch.stack(draws)
+    margin = 5 * (bounds[1].var() / 50 + bounds[20].var() / 50).sqrt()
+    assert bounds[20].mean() > bounds[1].mean() + margin
+
+
+def test_unlabelled_examples_enter_the_bound_and_not_the_classifier() -> None:
+    from dhm.models.explicit import SemisupHDGM
+
+    supervised = small_model(1.0, 0.5)
+    semisup = SemisupHDGM(supervised.spec)
+    semisup.load_state_dict(supervised.state_dict())
+    supervised.eval(), semisup.eval()
+    labeled, rest = batch().x[:5], batch().x[5:]
+    torch.manual_seed(2)
+    both = semisup(Batch(labeled, batch().y[:5], rest), "hybrid").terms
+    torch.manual_seed(2)
+    whole = supervised(batch(), "hybrid").terms
+    assert both["bound"] == pytest.approx(whole["bound"].item(), rel=1e-5)
+    torch.manual_seed(2)
+    with torch.no_grad():
+        h = supervised.trunk(supervised.standardize(batch().x))
+        q = supervised.encoder(h)
+        z = q.z(q.a.rsample(torch.Size([1]))).mean[0]
+        nll = nn.functional.cross_entropy(supervised.classifier(h, z)[:5], batch().y[:5])
+    assert both["nll_y"].item() == pytest.approx(nll.item(), rel=1e-5)

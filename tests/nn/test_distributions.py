@@ -1,0 +1,98 @@
+"""The densities of p(x|z) against enumeration, quadrature and scipy."""
+
+import numpy as np
+import pytest
+import torch
+from scipy import integrate, stats
+
+from dhm.nn.distributions import (
+    LIKELIHOODS,
+    LOG_VARIANCE_FLOOR,
+    DiscretizedLogistic,
+    diagonal_gaussian,
+)
+
+LEVELS = torch.arange(256) / 255
+EXACT_LEVELS = torch.arange(256, dtype=torch.float64) / 255
+
+
+@pytest.mark.parametrize("location", [-3.0, 0.0, 0.123, 0.5, 1.0, 2.0])
+@pytest.mark.parametrize("log_scale", [-7.0, -3.0, 0.0, 2.0])
+def test_discretized_logistic_sums_to_one(location: float, log_scale: float) -> None:
+    p = DiscretizedLogistic(*torch.tensor([location, log_scale], dtype=torch.float64))
+    assert p.log_prob(EXACT_LEVELS).exp().sum().item() == pytest.approx(1, abs=1e-9)
+
+
+def test_discretized_logistic_is_the_difference_of_scipys_distribution_function() -> None:
+    location, log_scale = 0.37, -2.5
+    edges = np.concatenate([[-np.inf], (np.arange(255) + 0.5) / 255, [np.inf]])
+    expected = np.diff(stats.logistic.cdf(edges, location, np.exp(log_scale)))
+    p = DiscretizedLogistic(*torch.tensor([location, log_scale], dtype=torch.float64))
+    np.testing.assert_allclose(p.log_prob(EXACT_LEVELS).exp().numpy(), expected, rtol=1e-9)
+
+
+def test_discretized_logistic_stays_finite_far_from_the_data() -> None:
+    location = torch.tensor([-20.0, 20.0], requires_grad=True)
+    log_scale = torch.tensor([-7.0, -7.0], requires_grad=True)
+    log_p = DiscretizedLogistic(location, log_scale).log_prob(torch.tensor([0.5, 0.5]))
+    log_p.sum().backward()
+    for gradient in (location.grad, log_scale.grad):
+        assert gradient is not None and gradient.isfinite().all() and (gradient != 0).all()
+
+
+def test_discretized_logistic_mean_and_samples_match_enumeration() -> None:
+    p = DiscretizedLogistic(torch.tensor([0.1, 0.8]), torch.tensor([-1.5, -3.0]))
+    probabilities = p.log_prob(LEVELS[:, None]).exp()
+    mean = (probabilities * LEVELS[:, None]).sum(0)
+    torch.testing.assert_close(p.mean, mean, atol=1e-5, rtol=1e-5)
+    torch.manual_seed(0)
+    x = p.sample((40_000,))
+    assert ((x * 255).round() / 255 == x).all()
+    sd = ((probabilities * (LEVELS[:, None] - mean) ** 2).sum(0) / len(x)).sqrt()
+    assert ((x.mean(0) - mean).abs() < 5 * sd).all()
+
+
+def test_gaussian_integrates_to_one_and_samples_with_the_variance_of_its_density() -> None:
+    # The original sampled with exp(s) as the standard deviation but read s as the log-variance.
+    p = diagonal_gaussian(torch.tensor([[0.7], [1.2]]))
+    density = lambda x: p.log_prob(torch.tensor([x])).exp().item()  # noqa: E731
+    assert integrate.quad(density, -20, 20)[0] == pytest.approx(1, abs=1e-5)
+    variance, _ = integrate.quad(lambda x: (x - 0.7) ** 2 * density(x), -20, 20)
+    torch.manual_seed(0)
+    draws = p.sample(torch.Size([100_000]))
+    assert variance == pytest.approx(np.exp(1.2), rel=1e-3)
+    assert draws.var().item() == pytest.approx(variance, rel=0.03)
+
+
+def test_gaussian_log_variance_has_a_floor() -> None:
+    p = diagonal_gaussian(torch.tensor([[0.0], [-50.0]]))
+    assert p.variance.item() == pytest.approx(np.exp(LOG_VARIANCE_FLOOR))
+
+
+def test_bernoulli_sums_to_one_and_takes_grey_values_as_probabilities() -> None:
+    p = LIKELIHOODS["bernoulli"].make(torch.tensor([[0.8]]), 1)
+    both = torch.tensor([[0.0], [1.0]])
+    assert p.log_prob(both).exp().sum().item() == pytest.approx(1)
+    grey = 0.25 * p.log_prob(both[1]) + 0.75 * p.log_prob(both[0])
+    torch.testing.assert_close(p.log_prob(torch.tensor([0.25])), grey)
+
+
+@pytest.mark.parametrize("name", LIKELIHOODS)
+def test_likelihoods_treat_all_of_x_as_one_event(name: str) -> None:
+    likelihood = LIKELIHOODS[name]
+    parameters = torch.randn(5, 2, likelihood.n_parameters, 3, 4, 4, requires_grad=True)
+    p = likelihood.make(parameters, 3)
+    log_p = p.log_prob(torch.rand(2, 3, 4, 4))
+    assert log_p.shape == (5, 2) and p.mean.shape == (5, 2, 3, 4, 4)
+    log_p.sum().backward()
+    assert parameters.grad is not None and (parameters.grad != 0).float().mean() > 0.99
+
+
+def test_the_options_name_the_likelihoods_there_are() -> None:
+    from typing import get_args
+
+    from dhm.config import Likelihood, Network
+    from dhm.nn.networks import NETWORKS
+
+    assert set(get_args(Likelihood)) == {"auto", *LIKELIHOODS}
+    assert set(get_args(Network)) == set(NETWORKS)
