@@ -19,7 +19,7 @@ DROPOUT = 0.5
 
 
 class Trunk(nn.Sequential):
-    """256 features of x: 3x3 convolutions pooled to 7x7 or so and a dense layer; two for a vector."""
+    """256 features of x: 3x3 convolutions pooled to about 7x7, one dense layer; two for vectors."""
 
     def __init__(self, shape: tuple[int, ...]) -> None:
         if len(shape) == 1:
@@ -27,15 +27,16 @@ class Trunk(nn.Sequential):
             return
         n_in, height, width = shape
         layers: list[nn.Module] = []
-        for stage in range(max(2, ceil(log2(max(height, width) / 7)))):
-            n_out = WIDTH if stage == 0 else 2 * WIDTH
-            # The maximum commutes with ReLU, which costs a quarter behind the pool.
-            layers += [
-                nn.Conv2d(n_in, n_out, 3, padding=1),
-                nn.MaxPool2d(2, ceil_mode=True),
-                nn.ReLU(),
-            ]
-            n_in, height, width = n_out, ceil(height / 2), ceil(width / 2)
+        n_pools = max(0, ceil(log2(max(height, width) / 7)))
+        for stage in reversed(range(max(2, n_pools))):
+            n_out = 2 * WIDTH if layers else WIDTH
+            layers.append(nn.Conv2d(n_in, n_out, 3, padding=1))
+            if stage < n_pools:
+                # The maximum commutes with ReLU, which costs a quarter behind the pool.
+                layers.append(nn.MaxPool2d(2, ceil_mode=True))
+                height, width = ceil(height / 2), ceil(width / 2)
+            layers.append(nn.ReLU())
+            n_in = n_out
         super().__init__(*layers, nn.Flatten(), dense([n_in * height * width, N_FEATURES]))
 
 
