@@ -1,11 +1,11 @@
-"""Does joint training help the classifier? Fashion-MNIST, by number of labels and unsup_weight.
+"""Does joint training help the classifier? By data, number of images and unsup_weight.
 
 The hybrid with unsup_weight 0 is the same classifier alone: same layers, seeds, splits, steps and
 learning rates. Every run goes through `dhm train`; weights are chosen on a validation set that is
 no larger than the training labels, and the test set is read once, at the end of a run. A seed is
 both `--seed` and `--seed_data`, so each draws its own labels, validation set and initial weights.
 
-    python benchmarks/hybrid_gain.py            # 65 runs of 1 to 10 minutes, two at a time
+    python benchmarks/hybrid_gain.py            # 71 runs of half a minute to 8, two at a time
     python benchmarks/hybrid_gain.py --table    # the table, from results/hybrid_gain.jsonl
 
 Runs already in the results are not repeated.
@@ -19,6 +19,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
@@ -27,42 +28,50 @@ RESULTS = Path(__file__).parent / "results" / "hybrid_gain.jsonl"
 WEIGHTS = (0.0, 0.001, 0.01, 0.1, 1.0)
 
 
+@dataclass(frozen=True)
 class Size:
-    """A number of training images with what goes with it."""
+    """A number of training images of a data set, with what goes with it."""
 
-    def __init__(self, n: int, val_size: int, epochs: int, seeds: int, weights: tuple) -> None:
-        self.n, self.val_size, self.epochs = n, val_size, epochs
-        self.seeds, self.weights = seeds, weights
+    dataset: str
+    n: int
+    """Images, those for validation not counted but at 60,000, where they come off these."""
+    flags: dict[str, Any]
+    seeds: int
+    weights: tuple[float, ...]
 
-
-# At 60,000 the validation images come off the training set, and weight 1 is left out for its time.
-SIZES = (
-    Size(600, 600, 60, 5, WEIGHTS),
-    Size(6000, 1000, 20, 5, WEIGHTS),
-    Size(60000, 1000, 8, 3, WEIGHTS[:-1]),
-)
-
-
-def grid() -> Iterator[dict[str, Any]]:
-    """Options of every run; a seed's runs lie together, so that pairs are complete early."""
-    for size in SIZES:
-        for seed in range(size.seeds):
-            for weight in size.weights:
+    def jobs(self) -> Iterator[dict[str, Any]]:
+        """Options of every run; a seed's runs lie together, so that pairs are complete early."""
+        for seed in range(self.seeds):
+            for weight in self.weights:
                 options = {
-                    "dataset": "fashion-mnist",
+                    "dataset": self.dataset,
                     "model": "supervised-hdgm",
                     "network": "small",
                     "unsup_weight": weight,
-                    "epochs": size.epochs,
-                    "val_size": size.val_size,
                     "seed": seed,
                     "seed_data": seed,
                     "n_eval_samples": 20,
                     "picture_every": 0,
+                    **self.flags,
                 }
-                if size.n < 60000:
-                    options["n_labeled"] = size.n
-                yield {"n": size.n, "unsup_weight": weight, "seed": seed, "options": options}
+                key = {"dataset": self.dataset, "n": self.n, "unsup_weight": weight, "seed": seed}
+                yield {**key, "options": options}
+
+
+# Fewer weights where a run is longer.
+SIZES = (
+    Size("digits", 1213, {"epochs": 100}, 3, (0.0, 0.01)),
+    Size("fashion-mnist", 600, {"n_labeled": 600, "val_size": 600, "epochs": 60}, 5, WEIGHTS),
+    Size(
+        "fashion-mnist", 6000, {"n_labeled": 6000, "val_size": 1000, "epochs": 20}, 5, (0.0, 0.01)
+    ),
+    Size("fashion-mnist", 60000, {"val_size": 1000, "epochs": 4}, 3, (0.0, 0.01)),
+)
+
+
+def key(job: dict[str, Any]) -> tuple[Any, ...]:
+    """What tells one run from another."""
+    return job["dataset"], job["n"], job["unsup_weight"], job["seed"]
 
 
 def run(job: dict[str, Any]) -> dict[str, Any]:
@@ -84,8 +93,8 @@ def read() -> list[dict[str, Any]]:
 
 def measure(workers: int) -> None:
     """Run what is missing and append a row for each."""
-    done = {(row["n"], row["unsup_weight"], row["seed"]) for row in read()}
-    jobs = [job for job in grid() if (job["n"], job["unsup_weight"], job["seed"]) not in done]
+    done = {key(row) for row in read()}
+    jobs = [job for size in SIZES for job in size.jobs() if key(job) not in done]
     RESULTS.parent.mkdir(exist_ok=True)
     with ThreadPoolExecutor(workers) as pool, RESULTS.open("a") as file:
         for job, summary in zip(jobs, pool.map(run, jobs), strict=True):
@@ -93,29 +102,34 @@ def measure(workers: int) -> None:
             file.write(json.dumps(row) + "\n")
             file.flush()
             error = summary["test"]["error"]
-            print(f"{job['n']:6} {job['unsup_weight']:6} seed {job['seed']}: {error:.2%}")
+            print(*key(job), f"{error:.2%}", flush=True)
 
 
 def table(rows: list[dict[str, Any]]) -> str:
     """Markdown: error by images and weight, with differences to weight 0 paired by seed."""
     lines = [
-        "| training images | unsup_weight | seeds | validation error % | test error % | "
+        "| data | training images | unsup_weight | seeds | validation error % | test error % | "
         "minus the classifier alone, paired | nll | log p(x) |",
-        "|---|---|---|---|---|---|---|---|",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for size in SIZES:
-        runs = {(r["unsup_weight"], r["seed"]): r["summary"] for r in rows if r["n"] == size.n}
+        runs = {key(row): row["summary"] for row in rows}
         for weight in size.weights:
-            seeds = [s for s in range(size.seeds) if (weight, s) in runs and (0.0, s) in runs]
-            if not seeds:
+            pairs = [
+                (runs[size.dataset, size.n, weight, s], runs[size.dataset, size.n, 0.0, s])
+                for s in range(size.seeds)
+                if {(size.dataset, size.n, w, s) for w in (weight, 0.0)} <= runs.keys()
+            ]
+            if not pairs:
                 continue
-            mine, alone = ([runs[w, s] for s in seeds] for w in (weight, 0.0))
+            mine, alone = zip(*pairs, strict=True)
             validation, test = ([100 * r[p]["error"] for r in mine] for p in ("validation", "test"))
             gains = [t - 100 * r["test"]["error"] for t, r in zip(test, alone, strict=True)]
             cells = [
+                size.dataset,
                 f"{size.n:,}",
                 f"{weight:g}" if weight else "0 (classifier alone)",
-                str(len(seeds)),
+                str(len(pairs)),
                 spread(validation),
                 spread(test),
                 spread(gains, sign=True) if weight else "",

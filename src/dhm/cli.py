@@ -1,47 +1,57 @@
 """The command line: reads options, calls the library, prints."""
 
 import argparse
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NoReturn
 
-from dhm.config import TrainConfig, option_type, parse_config, read_yaml
+from dhm.config import TrainConfig, from_words, option_type, parse_config, read_config
 from dhm.errors import ConfigError, DHMError, RunError
+from dhm.suggest import did_you_mean
 
 EXIT_ERROR, EXIT_INTERRUPTED = 2, 130
-
-
-class Parser(argparse.ArgumentParser):
-    """A parser whose errors are one line."""
-
-    def error(self, message: str) -> NoReturn:
-        raise ConfigError(message)
+# What may change when a run goes on: how long and where, not what it computes.
+FREE_ON_RESUME = {
+    *("epochs", "patience", "logname", "run_dir", "data_dir", "device"),
+    *("picture_every", "checkpoint_every"),
+}
+METAVARS = {int: "N", float: "X", str: "NAME"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit code: 0, 2 for an error, 130 when interrupted."""
+    # PyTorch's own remarks, about how it shares work between processes, are not for our users.
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+    words = [_with_underscores(word) for word in (sys.argv[1:] if arguments is None else arguments)]
     try:
-        options = make_parser().parse_args(arguments)
+        parser = make_parser()
+        if not words:
+            parser.print_help(sys.stderr)
+            return EXIT_ERROR
+        options = parser.parse_args(words)
         options.run(options)
     except DHMError as error:
-        print(f"dhm: error: {' '.join(str(error).split())}", file=sys.stderr)
-        return EXIT_ERROR
+        return _stop(f"error: {error}", EXIT_ERROR)
     except KeyboardInterrupt as error:
-        print(f"\ndhm: interrupted{f'; {error}' if str(error) else ''}", file=sys.stderr)
-        return EXIT_INTERRUPTED
+        print(file=sys.stderr)  # below the bar and the terminal's ^C
+        return _stop(f"interrupted; {error}".rstrip("; "), EXIT_INTERRUPTED)
     except BrokenPipeError:  # the reader of our output left, as in `dhm data digits | head -1`
-        sys.stderr.close()
+        # What is still buffered has nowhere to go, and Python would complain when it exits.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     return 0
 
 
 def make_parser() -> argparse.ArgumentParser:
     """The parser of every command."""
-    parser = Parser(prog="dhm", description=__doc__, allow_abbrev=False)
-    parser.description = (
-        "Deep hybrid models: train one, and ask it what a classifier cannot answer."
+    parser = _Parser(
+        prog="dhm",
+        description="Deep hybrid models: train one, and ask it what a classifier cannot answer.",
+        epilog="`dhm COMMAND --help` lists the options of a command.",
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for name, add, run in (
@@ -50,50 +60,109 @@ def make_parser() -> argparse.ArgumentParser:
         ("sample", _sample_options, _sample),
         ("data", _data_options, _data),
     ):
-        summary = run.__doc__.splitlines()[0] if run.__doc__ else ""
-        command = commands.add_parser(name, help=summary, description=summary, allow_abbrev=False)
+        summary = (run.__doc__ or "").splitlines()[0]
+        command = commands.add_parser(name, help=summary, description=summary)
         command.set_defaults(run=run)
-        add(command)
+        command.add_options = add
     return parser
 
 
-def _train_options(command: argparse.ArgumentParser) -> None:
-    from dhm.models.registry import MODELS
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line with the name that was perhaps meant."""
 
+    add_options: Callable[[argparse.ArgumentParser], None] | None = None
+    """Adds the options of a command, once it is the one that was typed: some need imports."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        kwargs.setdefault("formatter_class", _Formatter)
+        super().__init__(allow_abbrev=False, **kwargs)
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        if self.add_options is not None:
+            self.add_options(self)
+            self.add_options = None
+        found, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            flags = [flag for action in self._actions for flag in action.option_strings]
+            near = get_close_matches(unknown[0].partition("=")[0], flags, n=1)
+            hint = f"did you mean {near[0]}? " if near else ""
+            self.error(f"unknown option {unknown[0]}; {hint}".rstrip("; "))
+        return found, unknown
+
+    def error(self, message: str) -> NoReturn:
+        raise ConfigError(f"{message}{'' if message[-1] == '?' else ';'} see {self.prog} --help")
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if action.choices is not None and value not in action.choices:
+            raise ConfigError(f"unknown command {value!r}{did_you_mean(value, action.choices)}")
+
+
+class _Formatter(argparse.HelpFormatter):
+    """Help with wide columns, where an option with a short name states its value once."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=30)
+
+    def _format_action_invocation(self, action: argparse.Action) -> str:
+        if not action.option_strings or action.nargs == 0:
+            return super()._format_action_invocation(action)
+        value = self._format_args(action, action.dest.upper())
+        return f"{', '.join(action.option_strings)} {value}"
+
+
+def _with_underscores(word: str) -> str:
+    """An option in the one spelling that is defined: --n-batch=5 is --n_batch=5."""
+    name, equals, value = word.partition("=")
+    return name[:2] + name[2:].replace("-", "_") + equals + value if word[:2] == "--" else word
+
+
+def _stop(message: str, code: int) -> int:
+    """Say why the command ends, in one line, from one of a machine's processes."""
+    if os.environ.get("LOCAL_RANK", "0") == "0":
+        print(f"dhm: {' '.join(message.split())}", file=sys.stderr)
+    return code
+
+
+def _train_options(command: argparse.ArgumentParser) -> None:
+    command.usage = "dhm train [OPTION ...]"
+    command.epilog = (
+        "Every name may be spelled with - or _: --n-batch is --n_batch. The models' own options "
+        "have defaults that depend on model and network; a run's config.yaml shows them."
+    )
+    groups: dict[str, Any] = {}
     for f in fields(TrainConfig):
         kind, choices, _ = option_type(f)
-        # Both spellings of every name, and only what was typed is kept.
-        flags = dict.fromkeys([f"--{f.name}", f"--{f.name.replace('_', '-')}"])
-        if f.metadata["short"]:
-            flags = {f"-{f.metadata['short']}": None, **flags}
-        text = f.metadata["help"].replace("%", "%%")
+        text, metavar = f.metadata["help"], f.metadata["metavar"] or METAVARS[kind]
         if choices:
             text += f" ({', '.join(choices)})"
         if f.default is not None:
             text += f" [{f.default}]"
-        command.add_argument(
-            *flags, type=kind, help=text, default=argparse.SUPPRESS, metavar=kind.__name__.upper()
+        short = f.metadata["short"]
+        flags = [f"-{short}"] * bool(short) + [f"--{f.name}"]
+        heading = f.metadata["group"]
+        group = groups.setdefault(heading, None) or command.add_argument_group(heading)
+        groups[heading] = group
+        # Only what was typed is kept: the rest may come from a file.
+        group.add_argument(
+            *flags, help=text.replace("%", "%%"), default=argparse.SUPPRESS, metavar=metavar
         )
-    command.add_argument(
-        "--config", metavar="FILE", help="options from a file such as a run's config.yaml"
+    run = groups["run"]
+    run.add_argument("--config", metavar="FILE", help="options from a file, as a run's config.yaml")
+    run.add_argument(
+        "--resume", action="store_true", help="go on with the run --logname from its checkpoint"
     )
-    command.add_argument(
-        "--resume",
-        action="store_true",
-        help="go on with the run --logname from its last checkpoint",
-    )
-    command.add_argument("--overwrite", action="store_true", help="replace the run --logname")
-    command.add_argument("-q", "--quiet", action="store_true", help="print the final table only")
-    command.epilog = f"models: {', '.join(MODELS)}"
+    run.add_argument("--overwrite", action="store_true", help="replace the run --logname")
+    run.add_argument("-q", "--quiet", action="store_true", help="print the final table only")
 
 
 def _train(options: argparse.Namespace) -> None:
     """Train a model and write its run folder."""
     names = {f.name for f in fields(TrainConfig)}
-    given = {name: value for name, value in vars(options).items() if name in names}
-    values = read_yaml(options.config) if options.config else {}
+    given = from_words({name: word for name, word in vars(options).items() if name in names})
     if options.resume:
         values = _resumed_options(options, given)
+    else:
+        values = read_config(options.config) if options.config else {}
     config = parse_config(values | given)
     from dhm.training.train import train
 
@@ -103,6 +172,14 @@ def _train(options: argparse.Namespace) -> None:
         overwrite=options.overwrite,
         progress=not options.quiet,
     )
+    if os.environ.get("RANK", "0") != "0":
+        return
+    if summary.get("finished_before"):
+        print(
+            f"dhm: this run was finished after {summary['epochs']} epochs; a larger --epochs "
+            f"makes it go on",
+            file=sys.stderr,
+        )
     _print_summary(summary)
 
 
@@ -117,22 +194,25 @@ def _resumed_options(options: argparse.Namespace, given: dict[str, Any]) -> dict
     folder = Path(given.get("run_dir", TrainConfig.run_dir)) / given["logname"]
     if not (folder / "config.yaml").is_file():
         raise RunError(f"no run at {folder} to resume")
-    values = read_yaml(folder / "config.yaml")
-    free = {"epochs", "patience", "device", "data_dir", "picture_every", "checkpoint_every"}
-    for name, value in given.items():
-        if name in values.keys() - free and values[name] != value:
-            raise ConfigError(
-                f"--{name} {value} contradicts the run {folder}, started with {values[name]}"
-            )
+    values = read_config(folder / "config.yaml")
+    for name in given.keys() - FREE_ON_RESUME:
+        if given[name] != values.get(name):
+            started = f"with {values[name]}" if name in values else "without"
+            raise ConfigError(f"--{name} {given[name]}: the run {folder} was started {started}")
     return values
 
 
 def _evaluate_options(command: argparse.ArgumentParser) -> None:
     _add_run(command)
-    command.add_argument("--dataset", help="another data set, of the same shape and classes")
-    command.add_argument("--data_dir", "--data-dir", help="folder to look for data in first")
     command.add_argument(
-        "--n_eval_samples", "--n-eval-samples", type=int, help="importance samples for log p(x)"
+        "--dataset", metavar="DATA", help="another data set, of the same shape and classes"
+    )
+    _add_data_dir(command)
+    command.add_argument(
+        "--n_eval_samples",
+        metavar="N",
+        type=int,
+        help="importance samples for log p(x) [as the run]",
     )
     command.add_argument("--json", metavar="FILE", help="write the figures to a JSON file too")
 
@@ -144,42 +224,44 @@ def _evaluate(options: argparse.Namespace) -> None:
     summary = evaluate_run(
         options.run_folder, options.dataset, options.data_dir, options.n_eval_samples
     )
+    _print_summary(summary)
     if options.json:
         import json
 
         from dhm.training.run_folder import write_text
 
-        write_text(Path(options.json), json.dumps(summary, indent=2) + "\n")
-    _print_summary(summary)
+        write_text(options.json, json.dumps(summary, indent=2) + "\n")
 
 
 def _sample_options(command: argparse.ArgumentParser) -> None:
     _add_run(command)
-    command.add_argument("-n", type=int, default=64, help="how many [64]")
-    command.add_argument("-o", "--output", required=True, metavar="FILE.png", help="the picture")
-    command.add_argument("--seed", type=int, default=0, help="seed of the draws [0]")
+    command.add_argument("-n", metavar="N", type=int, default=64, help="how many [64]")
+    command.add_argument(
+        "-o", "--output", required=True, metavar="FILE.png", help="the picture (required)"
+    )
+    command.add_argument("--seed", metavar="N", type=int, default=0, help="seed of the draws [0]")
 
 
 def _sample(options: argparse.Namespace) -> None:
     """Draw new examples from a trained model into a picture."""
+    if options.n < 1:
+        raise ConfigError(f"-n should be at least 1, found {options.n}")
+    parse_config({"seed": options.seed})
+    output = _png(options.output)
     from dhm.evaluation.pictures import image_grid, save_image
     from dhm.models.base import GenerativeModel
     from dhm.models.build import load_model
-    from dhm.training.pictures import sample_images
-    from dhm.training.run_folder import writing
+    from dhm.training.pictures import has_pictures, sample_images
 
-    if options.n < 1:
-        raise ConfigError(f"-n should be at least 1, found {options.n}")
-    output = _png(options.output)
     model = load_model(options.run_folder)
     if not isinstance(model, GenerativeModel):
         raise ConfigError(f"a {model.spec.model} has no p(x) to sample from; train a hybrid")
-    if len(model.spec.shape) != 3:
+    if not has_pictures(model):
         raise ConfigError(
-            f"sample draws images; this model's inputs are vectors {model.spec.shape}"
+            f"sample draws images of one channel or three; this model's inputs have shape "
+            f"{model.spec.shape}"
         )
-    with writing(str(output)):
-        save_image(image_grid(sample_images(model, options.n, options.seed)), output)
+    save_image(image_grid(sample_images(model, options.n, options.seed)), output)
     print(f"{options.n} samples in {output}")
 
 
@@ -189,27 +271,28 @@ def _data_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "dataset", metavar="NAME", help=f"{', '.join(NAMES)}, or the path of a file or folder"
     )
-    command.add_argument("--data_dir", "--data-dir", help="folder to look for data in first")
+    _add_data_dir(command)
     command.add_argument(
-        "--seed_data", "--seed-data", type=int, default=0, help="seed of the test split"
+        "--seed_data", metavar="N", type=int, default=0, help="seed of the test split [0]"
     )
     command.add_argument("-o", "--output", metavar="FILE.png", help="the picture [NAME.png]")
 
 
 def _data(options: argparse.Namespace) -> None:
     """Say what a data set holds and draw a picture of some of it."""
+    parse_config({"seed_data": options.seed_data})
+    output = _png(options.output or f"{Path(options.dataset).stem}.png")
     from dhm.data import describe, load
     from dhm.evaluation.pictures import dataset_picture
-    from dhm.training.run_folder import writing
 
-    output = _png(options.output or f"{Path(options.dataset).stem}.png")
     dataset = load(
         options.dataset,
         data_dir=options.data_dir,
         seed_data=options.seed_data,
         progress=sys.stderr.isatty(),
     )
-    description = describe(dataset)
+    dataset_picture(dataset.train.x, dataset.train.y, dataset.classes, output)
+    description = {**describe(dataset), "picture": output}
     width = max(map(len, description))
     for name, value in description.items():
         if isinstance(value, dict):
@@ -217,13 +300,14 @@ def _data(options: argparse.Namespace) -> None:
         elif isinstance(value, list | tuple):
             value = ", ".join(map(str, value))
         print(f"{name:<{width}}  {value}")
-    with writing(str(output)):
-        dataset_picture(dataset.train.x, dataset.train.y, dataset.classes, output)
-    print(f"{'picture':<{width}}  {output}")
 
 
 def _add_run(command: argparse.ArgumentParser) -> None:
     command.add_argument("run_folder", metavar="RUN", help="a run folder, or a .safetensors file")
+
+
+def _add_data_dir(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--data_dir", metavar="DIR", help="folder to look for data in first")
 
 
 def _png(name: str) -> Path:
@@ -239,11 +323,14 @@ def _print_summary(summary: dict[str, Any]) -> None:
         f"{summary['dataset']}, {summary['model']} ({summary['network']} network, "
         f"{summary['parameters']:,} weights)"
     )
-    print(f"{'':12}{'error':>10}{'nll':>10}{'ece':>10}{'log p(x)':>12}")
+    has_density = summary["test"]["log_likelihood"] is not None
+    print(f"{'':12}{'error':>8}{'nll':>9}{'ece':>9}{'log p(x)' * has_density:>12}".rstrip())
     for part in ("validation", "test"):
         figures = summary[part]
-        error, log_px = f"{figures['error']:.2%}", figures.get("log_likelihood")
-        last = "" if log_px is None else f"{log_px:.2f}"
-        print(f"{part:12}{error:>10}{figures['nll']:>10.4f}{figures['ece']:>10.4f}{last:>12}")
+        log_px = figures.get("log_likelihood")
+        print(
+            f"{part:12}{figures['error']:>8.2%}{figures['nll']:>9.4f}{figures['ece']:>9.4f}"
+            f"{'' if log_px is None else f'{log_px:.2f}':>12}".rstrip()
+        )
     if "run" in summary:
         print(f"run folder: {summary['run']}")

@@ -6,6 +6,7 @@ network or the data; what it became is written into the run's `config.yaml`.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import Field, asdict, dataclass, field, fields, replace
+from math import isfinite
 from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -19,12 +20,17 @@ Likelihood = Literal["auto", "bernoulli", "gaussian", "discretized-logistic"]
 Algorithm = Literal["adam", "sgd"]
 Precision = Literal["no", "bf16", "fp16"]
 
+MAX_SEED = 2**31 - 1
+"""Every generator takes seeds up to this, and one more for each process."""
+
 
 def option(
     default: Any,
     help: str,
     *,
+    group: str = "",
     short: str | None = None,
+    metavar: str | None = None,
     low: float | None = None,
     high: float | None = None,
     above: float | None = None,
@@ -38,7 +44,9 @@ def option(
     Arguments:
         default: its default.
         help: one line for `--help`; the default is added to it.
+        group: the heading of `--help` it stands under.
         short: a one-letter flag.
+        metavar: what `--help` calls its value, where the type does not say.
         low: smallest value allowed; `above`, its exclusive twin.
         high: largest value allowed; `below`, its exclusive twin.
         choices: the values allowed, where the type does not say.
@@ -60,85 +68,168 @@ class TrainConfig:
     dataset: str = option(
         "digits",
         "name of a data set (see `dhm data --help`), or the path of a file or folder of your own",
+        group="data",
+        metavar="DATA",
     )
-    model: str = option("supervised-hdgm", "the model", choices=MODELS)
-    network: Network = option("small", "sizes of its layers: a laptop's or the original paper's")
+    data_dir: str | None = option(
+        None, "folder to look for data in first", group="data", metavar="DIR"
+    )
+    n_labeled: int | None = option(
+        None,
+        "use the labels of only this many examples, balanced over the classes [all]",
+        group="data",
+        low=1,
+    )
+    val_size: float = option(
+        0.1,
+        "validation examples split off the training set: a share below 1, or a number",
+        group="data",
+        above=0,
+    )
+    seed_data: int = option(
+        0, "seed of the validation, test and label splits", group="data", low=0, high=MAX_SEED
+    )
+
+    model: str = option("supervised-hdgm", "the model", group="model", choices=MODELS)
+    network: Network = option(
+        "small", "sizes of its layers, a laptop's or the original paper's", group="model"
+    )
+    sup_weight: float | None = option(
+        None, "weight of log p(y|x,z)", group="model", low=0, model=True
+    )
+    unsup_weight: float | None = option(
+        None,
+        "weight of the generative term, the bound of log p(x)",
+        group="model",
+        low=0,
+        model=True,
+    )
+    likelihood: Likelihood | None = option(
+        None,
+        "p(x|z); auto chooses by the shape and type of the data",
+        group="model",
+        model=True,
+    )
+    n_samples: int | None = option(
+        None, "samples K of the importance-weighted bound", group="model", low=1, model=True
+    )
+    warmup: float | None = option(
+        None,
+        "epochs over which the latent terms of the bound are faded in",
+        group="model",
+        low=0,
+        model=True,
+    )
+    n_latent: int | None = option(None, "dimensions of z", group="model", low=1, model=True)
+    n_aux: int | None = option(
+        None, "dimensions of the auxiliary variable a", group="model", low=0, model=True
+    )
+    n_hidden: int | None = option(None, "units in a hidden layer", group="model", low=1, model=True)
+    reload: str | None = option(
+        None,
+        "start from the weights of this run folder or weights file",
+        group="model",
+        metavar="RUN",
+    )
+
     epochs: int | None = option(
         None,
         "passes over the training set [as many as make 4000 steps, 10 to 100]",
+        group="training",
         short="e",
         low=1,
     )
-    logname: str | None = option(
-        None, "name of the run [DATASET-MODEL, numbered when taken]", short="l", place=True
+    n_batch: int | None = option(
+        None,
+        "examples in a step, over all processes [128, or all where there are fewer]",
+        group="training",
+        low=1,
     )
-    alg: Algorithm = option("adam", "optimiser")
-    lr: float = option(1e-3, "learning rate", above=0)
-    b1: float | None = option(None, "Adam's beta 1 [0.9]", low=0, below=1)
-    b2: float | None = option(None, "Adam's beta 2 [0.999]", low=0, below=1)
+    n_lbl_batch: int | None = option(
+        None,
+        "labelled examples in a step, beside --n_batch unlabelled ones [100]",
+        group="training",
+        low=1,
+        model=True,
+    )
+    n_superbatch: int | None = option(
+        None,
+        "examples on the device at a time; changes no number [as many as fit in 256 MiB]",
+        group="training",
+        low=1,
+    )
+    alg: Algorithm = option("adam", "optimiser", group="training")
+    lr: float = option(1e-3, "learning rate", group="training", above=0)
+    b1: float | None = option(None, "Adam's beta 1 [0.9]", group="training", low=0, below=1)
+    b2: float | None = option(None, "Adam's beta 2 [0.999]", group="training", low=0, below=1)
     rampdown: int | None = option(
         None,
         "epochs at the end over which the learning rate falls [50, at most half of all]",
+        group="training",
         low=0,
     )
-    n_batch: int | None = option(
-        None, "examples in a step, over all processes [128, or all where there are fewer]", low=1
+    clip_norm: float = option(
+        5.0, "clip the norm of the gradient to this; 0 is off", group="training", low=0
     )
-    n_lbl_batch: int | None = option(
-        None, "labelled examples in a step, beside --n_batch unlabelled ones", low=1, model=True
+    clip_value: float = option(
+        1.0, "then clip each of its entries to this; 0 is off", group="training", low=0
     )
-    n_superbatch: int | None = option(
-        None, "examples resident on the device at a time [the whole training set]", low=1
+    ema: float = option(
+        0.0,
+        "decay of a moving average of the weights, which is then what is evaluated; 0 is off",
+        group="training",
+        low=0,
+        below=1,
     )
-    n_labeled: int | None = option(
-        None, "use the labels of only this many examples, balanced over the classes [all]", low=1
-    )
-    sup_weight: float | None = option(None, "weight of log p(y|x,z)", low=0, model=True)
-    unsup_weight: float | None = option(
-        None, "weight of the generative term, the bound of log p(x)", low=0, model=True
-    )
-    likelihood: Likelihood | None = option(
-        None, "p(x|z); auto chooses from the shape and type of the data", model=True
-    )
-    n_samples: int | None = option(
-        None, "samples K of the importance-weighted bound", low=1, model=True
-    )
-    warmup: float | None = option(
-        None, "epochs over which the latent terms of the bound are faded in", low=0, model=True
-    )
-    n_latent: int | None = option(None, "dimensions of z", low=1, model=True)
-    n_aux: int | None = option(None, "dimensions of the auxiliary variable a", low=0, model=True)
-    n_hidden: int | None = option(None, "units in a hidden layer", low=1, model=True)
-    clip_norm: float = option(5.0, "clip the norm of a player's gradient to this; 0 is off", low=0)
-    clip_value: float = option(1.0, "then clip each entry to this; 0 is off", low=0)
-    ema: float = option(0.0, "decay of a moving average of the weights; 0 is off", low=0, below=1)
     patience: int | None = option(
-        None, "stop after this many epochs without a better validation metric [never]", low=1
+        None,
+        "stop after this many epochs without a better validation error [never]",
+        group="training",
+        low=1,
     )
-    val_size: float = option(
-        0.1, "validation examples split off the training set: a share below 1, or a number", above=0
+    seed: int = option(
+        0,
+        "seed of weights, noise and the order of examples",
+        group="training",
+        low=0,
+        high=MAX_SEED,
     )
-    seed: int = option(0, "seed of weights, noise and the order of examples", low=0)
-    seed_data: int = option(0, "seed of the validation, test and label splits", low=0)
-    data_dir: str | None = option(None, "folder to look for data in first")
-    run_dir: str = option("runs", "folder of the run folders", place=True)
-    device: str = option("auto", "auto, cpu, cuda, cuda:1, mps ...")
-    precision: Precision = option("no", "mixed precision: no is float32 throughout")
-    reload: str | None = option(None, "start from the weights of this run folder or weights file")
+
+    logname: str | None = option(
+        None,
+        "name of the run [DATASET-MODEL, numbered when taken]",
+        group="run",
+        short="l",
+        metavar="NAME",
+        place=True,
+    )
+    run_dir: str = option(
+        "runs", "folder of the run folders", group="run", metavar="DIR", place=True
+    )
+    device: str = option("auto", "auto, cpu, cuda, cuda:1, mps ...", group="run", metavar="NAME")
+    precision: Precision = option("no", "mixed precision; no is float32 throughout", group="run")
     picture_every: int = option(
-        10, "epochs between pictures of samples and reconstructions; 0 is never", low=0
+        10,
+        "epochs between pictures of samples and reconstructions; 0 is never",
+        group="run",
+        low=0,
     )
     checkpoint_every: int = option(
         0,
-        "steps between checkpoints within an epoch; one is written at the end of each anyway",
+        "steps between checkpoints within an epoch, beside the one at its end; 0 is none",
+        group="run",
         low=0,
     )
-    n_eval_samples: int = option(100, "importance samples K for the test set's log p(x)", low=1)
+    n_eval_samples: int = option(
+        100, "importance samples K for the test set's log p(x)", group="run", low=1
+    )
 
     def check(self) -> "TrainConfig":
         """Return self if every option has an allowed type and value; else raise `ConfigError`."""
         for f in fields(self):
             _check_value(f, getattr(self, f.name))
+        if self.logname is not None:
+            _check_name(self.logname)
         if 1 < self.val_size != int(self.val_size):
             raise ConfigError(
                 f"--val_size is a share below 1 or a whole number, found {self.val_size}"
@@ -209,22 +300,40 @@ def parse_config(values: Mapping[str, Any]) -> TrainConfig:
     return TrainConfig(**values).check()
 
 
-def read_yaml(path: str | Path) -> dict[str, Any]:
+def from_words(words: Mapping[str, Any]) -> dict[str, Any]:
+    """Values of options from the words of a command line or a config file.
+
+    Example:
+        >>> from_words({"epochs": "3", "lr": "1e-3", "precision": "no"})
+        {'epochs': 3, 'lr': 0.001, 'precision': 'no'}
+    """
+    by_name = {f.name: f for f in fields(TrainConfig)}
+    values: dict[str, Any] = {}
+    for name, word in words.items():
+        kind = option_type(by_name[name])[0] if name in by_name else str
+        try:
+            values[name] = kind(word) if isinstance(word, str) else word
+        except ValueError:
+            raise _wrong_type(name, kind, word) from None
+    return values
+
+
+def read_config(path: str | Path) -> dict[str, Any]:
     """The options in a config file; raises `ConfigError` where it is absent or not a mapping."""
     import yaml
 
     try:
-        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        # Plain words, converted as those of the command line are: by YAML's own rules 1e-3 would
+        # be text and `precision: no` a truth value.
+        words = yaml.load(Path(path).read_text(encoding="utf-8"), Loader=yaml.BaseLoader)
     except FileNotFoundError:
         raise ConfigError(f"no config file at {path}") from None
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        reason = str(error).splitlines()[0]
+        reason = getattr(error, "strerror", None) or error
         raise ConfigError(f"cannot read the config file {path}: {reason}") from error
-    if not isinstance(values, dict):
-        raise ConfigError(
-            f"{path} should hold lines `option: value`, found {type(values).__name__}"
-        )
-    return values
+    if not isinstance(words, dict):
+        raise ConfigError(f"the config file {path} should hold lines `option: value`")
+    return from_words({k: None if v in ("", "null", "~") else v for k, v in words.items()})
 
 
 def _check_value(f: "Field[Any]", value: Any) -> None:
@@ -234,7 +343,9 @@ def _check_value(f: "Field[Any]", value: Any) -> None:
     # An int is a good float; a bool is never a good number.
     accepted = (int, float) if kind is float else (kind,)
     if not isinstance(value, accepted) or (isinstance(value, bool) and kind is not bool):
-        raise ConfigError(f"--{f.name} takes {kind.__name__}, found {value!r}")
+        raise _wrong_type(f.name, kind, value)
+    if isinstance(value, float) and not isfinite(value):
+        raise ConfigError(f"--{f.name} should be a finite number, found {value}")
     if choices and value not in choices:
         raise ConfigError(f"--{f.name} is {value!r}{did_you_mean(str(value), choices)}")
     if kind in (int, float):
@@ -248,3 +359,15 @@ def _check_value(f: "Field[Any]", value: Any) -> None:
             limit = f.metadata[name]
             if limit is not None and not holds(limit):
                 raise ConfigError(f"--{f.name} should be {words} {limit}, found {value}")
+
+
+def _wrong_type(name: str, kind: type, value: Any) -> ConfigError:
+    expected = {int: "a whole number", float: "a number"}.get(kind, "a word")
+    return ConfigError(f"--{name} takes {expected}, found {value!r}")
+
+
+def _check_name(name: str) -> None:
+    if not name or name[0] == "." or "/" in name or "\\" in name or not name.isprintable():
+        raise ConfigError(
+            f"--logname is the name of one folder, found {name!r}; where it lies is --run_dir"
+        )

@@ -13,6 +13,7 @@ import scipy.sparse as sp
 from PIL import Image
 
 from dhm.data import UNLABELED, Dataset, from_arrays, load
+from dhm.data.mapped import MappedRows
 from dhm.errors import DataError, DataNotFoundError, MissingDependencyError
 
 RNG = np.random.default_rng(0)
@@ -151,8 +152,9 @@ def test_npy_is_memory_mapped(tmp_path: Path) -> None:
         data = load(path)
         assert isinstance(data.train.x, np.memmap) and isinstance(data.test.x, np.memmap)
         few = data.train.take(np.array([3, 1]))
-        assert not isinstance(few.x.base, np.memmap)
+        assert isinstance(few.x, MappedRows) and isinstance(few.x.base, np.memmap)
         np.testing.assert_array_equal(few.x, IMAGES[[3, 1]])
+        np.testing.assert_array_equal(few.take(np.array([1])).x[:1], IMAGES[[1]])
 
 
 def test_a_named_npy_file_is_the_one_read(tmp_path: Path) -> None:

@@ -136,5 +136,5 @@ def test_sparse_and_memory_mapped_inputs_can_be_split(tmp_path: Path) -> None:
     for x in (sp.csr_array(dense), np.load(tmp_path / "x.npy", mmap_mode="r")):
         train, val = split_validation(Examples(x, y), 8, 0)
         assert train.x.shape == (32, 2) and val.x.shape == (8, 2)
-        found = val.x.toarray() if sp.issparse(val.x) else val.x
+        found = val.x.toarray() if sp.issparse(val.x) else np.asarray(val.x)
         np.testing.assert_array_equal(found[:, 0] / 2 % 4, val.y)

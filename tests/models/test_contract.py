@@ -67,6 +67,9 @@ def test_every_model(name: str, network: str, shape: tuple[int, ...], tmp_path: 
     torch.testing.assert_close(logits, alone, atol=1e-4, rtol=1e-4)
 
     save_model(model, tmp_path / "model.safetensors")
+    save_model(model, tmp_path / "again.safetensors")
+    files = [tmp_path / name for name in ("model.safetensors", "again.safetensors")]
+    assert files[0].read_bytes() == files[1].read_bytes()
     loaded = load_model(tmp_path)
     assert loaded.spec == model.spec
     with torch.no_grad():

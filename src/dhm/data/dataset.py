@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dhm.data.mapped import MappedRows
+
 UNLABELED = -1
 """The label of an example whose class is not known."""
 
@@ -36,7 +38,11 @@ class Examples:
         return np.not_equal(self.y, UNLABELED)
 
     def take(self, index: NDArray[np.intp]) -> "Examples":
-        """The examples at these positions, in this order (copied)."""
+        """The examples at these positions, in this order; copied, unless memory-mapped."""
+        if isinstance(self.x, np.memmap):
+            return Examples(MappedRows(self.x, index), self.y[index])
+        if isinstance(self.x, MappedRows):
+            return Examples(self.x.take(index), self.y[index])
         return Examples(self.x[index], self.y[index])
 
 

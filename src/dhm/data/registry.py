@@ -1,6 +1,5 @@
 """`load`: a name or a path to a checked data set."""
 
-import difflib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from dhm.data.readers.pairs import has_pairs, read_folder_of_pairs, read_pair
 from dhm.data.readers.table import read_csv, read_parquet
 from dhm.data.sources import SOURCES, Source
 from dhm.errors import DataError, DataNotFoundError
+from dhm.suggest import did_you_mean
 
 NAMES = tuple(SOURCES)
 """The data sets that have a name."""
@@ -54,7 +54,7 @@ def load(
 
     Images come back as (N, C, H, W), uint8 or float32 in [0, 1], vectors as (N, D) float32. Where
     there is no test part a quarter of the labelled examples is held out, stratified by class and
-    chosen by `seed_data`; this copies a memory-mapped array.
+    chosen by `seed_data`.
 
     Raises `DataNotFoundError`, `DownloadError`, `MissingDependencyError`, or `DataError` for
     files, inputs or labels that cannot be used.
@@ -70,10 +70,9 @@ def load(
         return assemble(parts, name, seed_data, source.classes)
     path = by_path(str(name_or_path), data_dir) if str(name_or_path) else None
     if path is None:
-        close = difflib.get_close_matches(str(name_or_path).lower(), NAMES, 1)
         raise DataNotFoundError(
             f"no data set and no file or folder is called {str(name_or_path)!r}"
-            f"{f'; did you mean {close[0]}?' if close else ''}; known names: {', '.join(NAMES)}"
+            f"{did_you_mean(str(name_or_path).lower(), NAMES)}"
         )
     return assemble(_read_path(path), path.resolve().name, seed_data)
 

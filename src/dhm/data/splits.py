@@ -15,7 +15,7 @@ def split_validation(
     """Split off a validation set of labelled examples, stratified by class.
 
     `val_size` is a fraction of the labelled examples in (0, 1) or a number of examples from 1.
-    Unlabelled examples stay in training. Both parts are copies and keep the order of `examples`.
+    Unlabelled examples stay in training. Both parts keep the order of `examples`.
 
     Raises `ConfigError` for another `val_size`, `DataError` if a class would have no labelled
     example left to train on.

@@ -30,10 +30,10 @@ def evaluate(
     """
     rank, world = (engine.process_index, engine.num_processes) if engine else (0, 1)
     device = model.standardize.scale.device
-    part = examples if world == 1 else Examples(examples.x[rank::world], examples.y[rank::world])
-    labels = torch.from_numpy(part.y).to(device)
-    logits = _gather(predict_logits(model, part.x), engine, 0.0)
-    labels = _gather(labels, engine, -1)
+    # A process without an example of its own repeats one, which `_gather` then leaves out.
+    part = examples.x if world == 1 else examples.x[rank % len(examples) :: world]
+    labels = torch.from_numpy(examples.y).to(device)
+    logits = _gather(predict_logits(model, part), len(examples), engine)
     figures = {
         "error": error_rate(logits, labels),
         "nll": nll(logits, labels),
@@ -45,14 +45,15 @@ def evaluate(
         if isinstance(model, GenerativeModel):
             with torch.random.fork_rng([device] if device.type == "cuda" else []):
                 torch.manual_seed(seed + rank)
-                log_px = log_likelihoods(model, part.x, n_samples)
-            result["log_likelihood"] = _gather(log_px, engine, torch.nan).nanmean().item()
+                log_px = log_likelihoods(model, part, n_samples)
+            result["log_likelihood"] = _gather(log_px, len(examples), engine).mean().item()
     return result
 
 
-def _gather(values: Tensor, engine: "Accelerator | None", pad: float) -> Tensor:
-    """The values of all processes, whose numbers of rows may differ by one."""
+def _gather(share: Tensor, n: int, engine: "Accelerator | None") -> Tensor:
+    """The n rows of all processes, of which each has every so manieth, in their own order."""
     if engine is None or engine.num_processes == 1:
-        return values
-    padded = engine.pad_across_processes(values, pad_index=pad)
-    return engine.gather(padded)
+        return share
+    rows = engine.gather(engine.pad_across_processes(share))
+    by_process = rows.unflatten(0, (engine.num_processes, -1))
+    return by_process.transpose(0, 1).flatten(0, 1)[:n]

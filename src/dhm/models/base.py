@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
@@ -136,6 +137,7 @@ def fit_standardization(model: Model, x: Any) -> None:
     elif len(model.spec.shape) == 1 and model.data_domain() == "real":
         from sklearn.preprocessing import StandardScaler
 
-        moments = StandardScaler(with_mean=False).fit(x)
+        # A memory-mapped table is read whole here, and only here.
+        moments = StandardScaler(with_mean=False).fit(x if hasattr(x, "tocsr") else np.asarray(x))
         standardize.shift.copy_(torch.as_tensor(moments.mean_))
         standardize.scale.copy_(torch.as_tensor(moments.scale_))

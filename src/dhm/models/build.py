@@ -11,6 +11,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import nn
 
+from dhm.data.checks import value_range
 from dhm.data.dataset import Dataset
 from dhm.errors import ConfigError, DataError, RunError
 from dhm.models.base import Model, ModelSpec, fit_standardization
@@ -58,6 +59,7 @@ def save_model(model: Model, path: str | Path) -> None:
     """Write weights and spec to one safetensors file, whole or not at all."""
     spec = model.spec
     described = {
+        "format": FORMAT,
         "model": spec.model,
         "network": spec.network,
         "shape": spec.shape,
@@ -67,9 +69,8 @@ def save_model(model: Model, path: str | Path) -> None:
     }
     tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
     temporary = Path(f"{path}.tmp")
-    safetensors.torch.save_file(
-        tensors, temporary, metadata={"format": FORMAT, "spec": json.dumps(described)}
-    )
+    # A single key: safetensors orders several by chance, and equal models should be equal files.
+    safetensors.torch.save_file(tensors, temporary, metadata={"dhm": json.dumps(described)})
     os.replace(temporary, path)
 
 
@@ -85,10 +86,9 @@ def load_model(path: str | Path, device: str = "cpu") -> Model:
         raise RunError(f"no model at {path}: expected a run folder or a .safetensors file")
     try:
         with safe_open(path, framework="pt", device=device) as file:
-            metadata = file.metadata() or {}
-            if metadata.get("format") != FORMAT:
+            stored = json.loads((file.metadata() or {}).get("dhm", "{}"))
+            if stored.pop("format", None) != FORMAT:
                 raise RunError(f"{path} is not a model of dhm: its header lacks format {FORMAT!r}")
-            stored = json.loads(metadata["spec"])
             stored |= {"shape": tuple(stored["shape"]), "classes": tuple(stored["classes"])}
             model = model_from_spec(ModelSpec(**stored))
             model.load_state_dict({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
@@ -107,15 +107,20 @@ def _check_domain(domain: str, data: Dataset, likelihood: Any) -> None:
             f"--likelihood {likelihood} needs 8-bit pixels, found {x.dtype}; store the images as "
             f"uint8 or choose --likelihood gaussian"
         )
-    if domain == "unit" and x.dtype != "uint8" and (x.min() < 0 or x.max() > 1):
-        raise DataError(
-            f"--likelihood {likelihood} needs values in [0, 1], found {x.min():g} to {x.max():g}; "
-            f"rescale the data or choose --likelihood gaussian"
-        )
+    if domain == "unit" and x.dtype != "uint8":
+        low, high = value_range(x)
+        if low < 0 or high > 1:
+            raise DataError(
+                f"--likelihood {likelihood} needs values in [0, 1], found {low:g} to {high:g}; "
+                f"rescale the data or choose --likelihood gaussian"
+            )
 
 
 def copy_weights(model: Model, source: Model, name: str) -> None:
     """Copy the weights of a trained model into another one of the same parts and sizes."""
+    theirs, ours = (m.spec.options.get("likelihood") for m in (source, model))
+    if theirs != ours:
+        raise ConfigError(f"--reload {name} has --likelihood {theirs}, this model {ours}")
     try:
         model.load_state_dict(source.state_dict())
     except RuntimeError as error:

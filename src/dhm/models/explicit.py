@@ -13,7 +13,7 @@ References:
 """
 
 from math import log
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +24,21 @@ from dhm.models.discriminative import cross_entropy_loss
 from dhm.nn.distributions import LIKELIHOODS, diagonal_gaussian
 from dhm.nn.hybrid import HybridParts
 from dhm.nn.networks import NETWORKS
+
+
+class Inference(NamedTuple):
+    """What the encoder makes of B inputs, with K draws of a."""
+
+    x: Tensor
+    """Network inputs, (B, *shape)."""
+    h: Tensor
+    """What encoder and classifier share of x."""
+    q_a: Independent
+    """q(a|x), batch (B,)."""
+    a: Tensor
+    """Draws of q(a|x), (K, B, n_aux)."""
+    q_z: Independent
+    """q(z|a, x) at these draws, batch (K, B)."""
 
 
 class SupervisedHDGM(GenerativeModel):
@@ -76,39 +91,42 @@ class SupervisedHDGM(GenerativeModel):
         return diagonal_gaussian(self.standardize.scale.new_zeros(2, self.n_latent))
 
     def forward(self, batch: Batch, player: str) -> Loss:
-        x, n_labeled = self.standardize(batch.x), len(batch.x)
-        if batch.x_unlabeled is not None:
-            x = torch.cat([x, self.standardize(batch.x_unlabeled)])
-        h = self.trunk(x)
-        q = self.encoder(h)
-        a = q.a.rsample(torch.Size([self.n_samples]))
-        q_z = q.z(a)
-        total = x.new_zeros(())
+        # Unlabelled batches are drawn from all training inputs, so G(x) is a mean over those alone.
+        everything = self.infer(batch.x if batch.x_unlabeled is None else batch.x_unlabeled)
+        total = everything.x.new_zeros(())
         terms: dict[str, Tensor] = {}
         # A term of weight zero is not computed: the other one is then trained exactly alone.
         if self.sup_weight:
+            labeled = everything if batch.x_unlabeled is None else self.infer(batch.x)
             # As in the original, p(y|x, z) is taken at the mean of q(z|a, x).
-            z = q_z.mean.mean(0)
-            supervised = cross_entropy_loss(self.classifier(h[:n_labeled], z[:n_labeled]), batch.y)
+            logits = self.classifier(labeled.h, labeled.q_z.mean.mean(0))
+            supervised = cross_entropy_loss(logits, batch.y)
             total = total + self.sup_weight * supervised.total
             terms |= supervised.terms
         if self.unsup_weight:
-            log_px, log_ratio = self.log_weights(x, a, q.a, q_z)
+            log_px, log_ratio = self.log_weights(everything)
             beta = min(1.0, batch.epoch / self.warmup) if self.warmup else 1.0
             total = total - self.unsup_weight * importance_bound(log_px + beta * log_ratio).mean()
             with torch.no_grad():
                 terms["bound"] = importance_bound(log_px + log_ratio).mean()
-                terms["log_px"] = log_px.mean()
+                terms["log_px_given_z"] = log_px.mean()
                 terms["kl"] = -log_ratio.mean()
         return Loss(total, terms)
 
-    def log_weights(
-        self, x: Tensor, a: Tensor, q_a: Independent, q_z: Independent
-    ) -> tuple[Tensor, Tensor]:
+    def infer(self, x: Tensor, n_samples: int | None = None) -> Inference:
+        """q(a, z|x) of inputs as stored, with K draws of a; by default as many as in training."""
+        x = self.standardize(x)
+        h = self.trunk(x)
+        q = self.encoder(h)
+        a = q.a.rsample(torch.Size([n_samples or self.n_samples]))
+        return Inference(x, h, q.a, a, q.z(a))
+
+    def log_weights(self, inferred: Inference) -> tuple[Tensor, Tensor]:
         """log p(x|z) and log p(a, z)/q(a, z|x) at draws of q, each (K, B) nats.
 
         Their sum is the logarithm of the importance weight p(x, a, z) / q(a, z|x).
         """
+        x, _, q_a, a, q_z = inferred
         z = q_z.rsample()
         p = self.decoder(z)
         log_px = p.x.log_prob(x) + self.log_jacobian()
@@ -127,10 +145,7 @@ class SupervisedHDGM(GenerativeModel):
         return self.classifier(h, q.z(q.a.mean).mean)
 
     def log_likelihood(self, x: Tensor, n_samples: int) -> Tensor:
-        x = self.standardize(x)
-        q = self.encoder(self.trunk(x))
-        a = q.a.rsample(torch.Size([n_samples]))
-        log_px, log_ratio = self.log_weights(x, a, q.a, q.z(a))
+        log_px, log_ratio = self.log_weights(self.infer(x, n_samples))
         return importance_bound(log_px + log_ratio)
 
     def sample(self, n: int) -> Distribution:

@@ -1,52 +1,80 @@
 """The Accelerate engine: device, precision and processes from the options of a run."""
 
 import os
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 
-from dhm.errors import ConfigError
+from dhm.errors import ConfigError, DHMError
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
+T = TypeVar("T")
 
-def make_engine(device: str, precision: str, tensorboard_dir: str | None = None) -> "Accelerator":
+
+def make_engine(device: str, precision: str) -> "Accelerator":
     """An `Accelerator` for the device asked for; raises `ConfigError` where it is not there."""
-    from accelerate import Accelerator, DistributedDataParallelKwargs
-    from accelerate.state import AcceleratorState
-
     if device != "auto":
         check_device(device)
-    # Accelerate keeps one state a process; a second run in this process starts afresh.
-    AcceleratorState._reset_state(reset_partial_state="RANK" not in os.environ)
-    previous = os.environ.get("ACCELERATE_TORCH_DEVICE")
-    if device not in ("auto", "cpu"):
-        os.environ["ACCELERATE_TORCH_DEVICE"] = device
-    try:
-        return Accelerator(
-            cpu=device == "cpu",
-            mixed_precision=precision,
-            log_with="tensorboard" if tensorboard_dir else None,
-            project_dir=tensorboard_dir,
-            # A term of weight zero leaves its parameters without a gradient.
-            kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
-        )
-    except ValueError as error:  # a precision the device lacks
-        raise ConfigError(f"--precision {precision}: {error}") from error
-    finally:
-        if previous is None:
-            os.environ.pop("ACCELERATE_TORCH_DEVICE", None)
-        else:
-            os.environ["ACCELERATE_TORCH_DEVICE"] = previous
+    engine = _accelerator(device, precision)
+    if engine.num_processes < int(os.environ.get("WORLD_SIZE", 1)):
+        # Without an accelerator to share, Accelerate joins processes only when told to use CPUs.
+        engine = _accelerator("cpu", precision)
+    if precision != "no" and not engine.native_amp:  # Accelerate would compute in float32
+        raise ConfigError(f"--precision {precision} cannot be used on {engine.device.type}")
+    return engine
 
 
 def check_device(name: str) -> torch.device:
     """The torch device of this name, if this machine has it; else `ConfigError`."""
     try:
         device = torch.device(name)
-        torch.empty(0, device=device)
+        torch.zeros(1, device=device).item()
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).splitlines()[0]
         raise ConfigError(f"--device {name} cannot be used here: {reason}") from error
     return device
+
+
+def on_main(engine: "Accelerator", action: Callable[[], T]) -> T:
+    """What an action of the main process returns, in all; its error is raised in all, too.
+
+    Were it raised in one process only, the others would wait for that one for ever.
+    """
+    from accelerate.utils import broadcast_object_list
+
+    outcome: list[object] = [None, None]
+    if engine.is_main_process:
+        try:
+            outcome[0] = action()
+        except DHMError as error:
+            outcome[1] = error
+    result, failure = broadcast_object_list(outcome)
+    if failure is not None:
+        raise failure
+    return result
+
+
+def _accelerator(device: str, precision: str) -> "Accelerator":
+    from accelerate import Accelerator, DistributedDataParallelKwargs
+    from accelerate.state import AcceleratorState
+    from accelerate.utils import ProjectConfiguration, patch_environment
+
+    # Accelerate keeps one state a process; a second run in this process starts afresh.
+    AcceleratorState._reset_state(reset_partial_state=True)
+    chosen = {} if device in ("auto", "cpu") else {"ACCELERATE_TORCH_DEVICE": device}
+    try:
+        with patch_environment(**chosen):
+            return Accelerator(
+                cpu=device == "cpu",
+                mixed_precision=precision,
+                log_with="tensorboard",
+                # The run's folder takes this place once it is made.
+                project_config=ProjectConfiguration(logging_dir="."),
+                # A term of weight zero leaves its parameters without a gradient.
+                kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
+            )
+    except ValueError as error:  # a precision the device lacks
+        raise ConfigError(f"--precision {precision}: {error}") from error

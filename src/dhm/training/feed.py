@@ -66,9 +66,11 @@ class Feed:
         return ceil(self.n_main / self.n_batch)
 
     def epoch(self, epoch: int, first_step: int = 0) -> Iterator[tuple[Batch, float]]:
-        """Batches from a step on, each with the factor that makes the mean over processes exact.
+        """Batches from a step on, each with the factor of its loss before processes are averaged.
 
-        Gradients are averaged over processes whose shares of a batch differ by at most one example.
+        Shares of a batch differ by at most one example; the factor makes the mean over processes
+        that over the batch. (Where `n_lbl_batch` does not divide by the processes, a labelled
+        example of a larger share weighs that little less.)
         """
         main = epoch_batches(self.n_main, self.n_batch, (self.seed, epoch))
         steps = len(main)
@@ -92,22 +94,19 @@ class Feed:
         return batch[self.process :: self.n_processes]
 
     def _stream(self, examples: Examples, batches: list[Index]) -> Iterator[tuple[Tensor, Tensor]]:
-        resident = self._superbatch_size(examples)
-        group: list[Index] = []
-        for i, batch in enumerate(batches):
-            group.append(self._share(batch))
-            full = sum(map(len, group)) + len(group[-1]) > resident
-            if full or i == len(batches) - 1:
-                taken = examples.take(np.concatenate(group))
-                x, y = to_device(taken.x, self.device), to_device(taken.y, self.device)
-                sizes = [len(part) for part in group]
-                yield from zip(x.split(sizes), y.split(sizes), strict=True)
-                group = []
+        shares = [self._share(batch) for batch in batches]
+        at_a_time = max(1, self._superbatch_size(examples) // max(map(len, shares), default=1))
+        for start in range(0, len(shares), at_a_time):
+            group = shares[start : start + at_a_time]
+            taken = examples.take(np.concatenate(group))
+            x, y = to_device(taken.x, self.device), to_device(taken.y, self.device)
+            sizes = [len(share) for share in group]
+            yield from zip(x.split(sizes), y.split(sizes), strict=True)
 
     def _superbatch_size(self, examples: Examples) -> int:
         if self.n_superbatch is not None:
             return self.n_superbatch // self.n_processes
         if self.device.type == "cpu":
-            return self.n_batch  # already in host memory: nothing to gain from copying ahead
+            return 0  # already in host memory: nothing to gain from more than a batch at a time
         size = prod(examples.x.shape[1:]) * examples.x.dtype.itemsize
-        return max(self.n_batch, SUPERBATCH_BYTES // size)
+        return SUPERBATCH_BYTES // size

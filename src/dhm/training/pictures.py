@@ -1,7 +1,7 @@
 """The pictures of a run: samples, reconstructions and learning curves."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 
@@ -13,6 +13,12 @@ from dhm.training.run_folder import RunFolder
 
 N_SAMPLES = 64
 N_RECONSTRUCTIONS = 32
+
+
+def has_pictures(model: Model) -> TypeGuard[GenerativeModel]:
+    """Whether a model's samples can be drawn: images of one channel or three."""
+    shape = model.spec.shape
+    return isinstance(model, GenerativeModel) and len(shape) == 3 and shape[0] in (1, 3)
 
 
 @torch.no_grad()
@@ -29,7 +35,7 @@ def picture_writer(run: RunFolder, examples: Examples, seed: int) -> Callable[[M
     """What the loop calls every few epochs; does nothing for models or data without pictures."""
 
     def write(model: Model, epoch: int) -> None:
-        if not isinstance(model, GenerativeModel) or len(model.spec.shape) != 3:
+        if not has_pictures(model):
             return
         samples = sample_images(model, N_SAMPLES, seed)
         save_image(image_grid(samples), run.picture("samples", epoch))

@@ -4,12 +4,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from dhm.config import parse_config, read_yaml
-from dhm.data import load
+from dhm.config import parse_config, read_config
+from dhm.data import load, split_validation
 from dhm.errors import ConfigError, DataError
 from dhm.evaluation.evaluate import evaluate
 from dhm.models.build import load_model
-from dhm.training.train import prepare
 
 
 def evaluate_run(
@@ -38,7 +37,7 @@ def evaluate_run(
     """
     model = load_model(run)
     options = Path(run) / "config.yaml"
-    config = parse_config(read_yaml(options)) if options.is_file() else None
+    config = parse_config(read_config(options)) if options.is_file() else None
     if config is None and dataset is None:
         raise ConfigError(f"{run} does not say what it was trained on: name a --dataset")
     config = config or parse_config({"model": model.spec.model, "network": model.spec.network})
@@ -49,19 +48,24 @@ def evaluate_run(
     }
     config = replace(config, **{k: v for k, v in given.items() if v is not None}).check()
     data = load(config.dataset, data_dir=config.data_dir, seed_data=config.seed_data)
-    if data.shape != model.spec.shape or data.classes != model.spec.classes:
+    found = (data.shape, str(data.train.x.dtype), data.classes)
+    if found != (model.spec.shape, model.spec.dtype, model.spec.classes):
         raise DataError(
-            f"{config.dataset} has examples of shape {data.shape} in {len(data.classes)} classes; "
-            f"the model was trained on {model.spec.shape} in {len(model.spec.classes)} "
-            f"({', '.join(model.spec.classes[:10])})"
+            f"{config.dataset} has {_described(*found)}; the model was trained on "
+            f"{_described(model.spec.shape, model.spec.dtype, model.spec.classes)}"
         )
-    parts = prepare(data, config)
+    _, validation = split_validation(data.train, config.val_size, config.seed_data)
     return {
         "dataset": config.dataset,
         "model": model.spec.model,
         "network": model.spec.network,
         "parameters": model.n_parameters(),
         "n_eval_samples": config.n_eval_samples,
-        "validation": evaluate(model, parts.validation, seed=config.seed),
-        "test": evaluate(model, parts.test, config.n_eval_samples, seed=config.seed),
+        "validation": evaluate(model, validation, seed=config.seed),
+        "test": evaluate(model, data.test, config.n_eval_samples, seed=config.seed),
     }
+
+
+def _described(shape: tuple[int, ...], dtype: str, classes: tuple[str, ...]) -> str:
+    names = ", ".join(classes[:10]) + (" ..." if len(classes) > 10 else "")
+    return f"{dtype} examples of shape {shape} in {len(classes)} classes ({names})"

@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-import os
+import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,7 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dhm.errors import RunError
+from safetensors import SafetensorError
+
+from dhm.config import read_config
+from dhm.errors import ConfigError, RunError
+from dhm.evaluation._files import replacing
 
 
 @contextmanager
@@ -21,25 +25,18 @@ def writing(what: str) -> Iterator[None]:
         yield
     except RunError:
         raise
-    except (OSError, RuntimeError) as error:  # torch and safetensors raise RuntimeErrors of theirs
-        _refuse(what, error)
-    except Exception as error:
-        if type(error).__name__ != "SafetensorError":
-            raise
-        _refuse(what, error)
+    except OSError as error:
+        raise RunError(f"cannot write {what}: {error.strerror or error}") from error
+    # What torch and safetensors say of a failed write does not name its reason, or at length.
+    except (RuntimeError, SafetensorError) as error:
+        reason = str(error).splitlines()[0]
+        raise RunError(f"cannot write {what}; is the disk full? ({reason})") from error
 
 
-def _refuse(what: str, error: Exception) -> None:
-    reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
-    raise RunError(f"cannot write {what}: {reason}; what was there before is kept") from error
-
-
-def write_text(path: Path, text: str) -> None:
+def write_text(path: str | Path, text: str) -> None:
     """Write a file whole or not at all."""
-    temporary = path.with_name(path.name + ".tmp")
-    with writing(str(path)):
+    with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, path)
 
 
 @dataclass(frozen=True)
@@ -73,26 +70,48 @@ class RunFolder:
         """One row an epoch."""
         return self.path / "metrics.csv"
 
+    @property
+    def replaced(self) -> Path:
+        """Where the run that `--overwrite` replaces is kept until the new one has a checkpoint."""
+        return self.path.with_name(f".{self.path.name}.replaced")
+
     def picture(self, kind: str, epoch: int) -> Path:
-        """Path of a picture of one epoch, its folder made."""
-        folder = self.path / kind
-        folder.mkdir(exist_ok=True)
-        return folder / f"epoch_{epoch:04d}.png"
+        """Path of a picture of one epoch."""
+        return self.path / kind / f"epoch_{epoch:04d}.png"
+
+    def check_free(self, overwrite: bool) -> None:
+        """Raise `RunError` if the folder exists and may not be replaced."""
+        with writing(str(self.path)):
+            exists = self.path.exists()
+        if exists and not overwrite:
+            raise RunError(
+                f"{self.path} exists; go on with it by --resume, replace it by --overwrite, "
+                f"or name another by --logname"
+            )
+        if exists and not self._is_run():
+            raise RunError(f"{self.path} is not a run folder; --overwrite will not remove it")
 
     def create(self, overwrite: bool) -> None:
-        """Make the folder, empty; an existing one is removed only if asked and if it is a run's."""
-        if self.path.exists():
-            if not overwrite:
-                raise RunError(
-                    f"{self.path} exists; go on with it by --resume, replace it by --overwrite, "
-                    f"or name another by --logname"
-                )
-            if not self.config.is_file() and any(self.path.iterdir()):
-                raise RunError(f"{self.path} is not a run folder; --overwrite will not remove it")
+        """Make the folder, empty; put a run of that name aside if asked to."""
+        self.check_free(overwrite)
         with writing(str(self.path)):
             if self.path.exists():
-                shutil.rmtree(self.path)
+                shutil.rmtree(self.replaced, ignore_errors=True)
+                self.path.rename(self.replaced)
             self.path.mkdir(parents=True)
+
+    def abandon_if_empty(self) -> None:
+        """Undo `create` where the run ended before its first checkpoint."""
+        if self.latest_checkpoint() is None:
+            shutil.rmtree(self.path, ignore_errors=True)
+            if self.replaced.exists():
+                self.replaced.rename(self.path)
+
+    def _is_run(self) -> bool:
+        try:
+            return {"dataset", "model", "seed"} <= read_config(self.config).keys()
+        except ConfigError:
+            return False
 
     def write_config(self, options: Mapping[str, Any]) -> None:
         """Write the options as YAML."""
@@ -113,16 +132,46 @@ class RunFolder:
         """Write the run's figures as JSON."""
         write_text(self.summary, json.dumps(summary, indent=2) + "\n")
 
+    def read_summary(self) -> dict[str, Any]:
+        """The figures written before, if any."""
+        try:
+            return dict(json.loads(self.summary.read_text(encoding="utf-8")))
+        except (OSError, ValueError):
+            return {}
+
+    def checkpoint(self, epoch: int, step: int) -> Path:
+        """Path of the checkpoint after a step of an epoch."""
+        return self.path / f"checkpoint-{epoch}-{step}"
+
+    def checkpoints(self) -> list[Path]:
+        """The whole checkpoints there are, oldest first."""
+        pattern = re.compile(r"checkpoint-(\d+)-(\d+)")
+        found = {
+            tuple(map(int, match.groups())): path
+            for path in self.path.glob("checkpoint-*")
+            if (match := pattern.fullmatch(path.name))
+        }
+        return [found[numbers] for numbers in sorted(found)]
+
     def latest_checkpoint(self) -> Path | None:
         """The newest whole checkpoint."""
-        found = [p for p in self.path.glob("checkpoint-*") if p.name.split("-")[1].isdigit()]
-        return max(found, key=lambda p: int(p.name.split("-")[1]), default=None)
+        return next(reversed(self.checkpoints()), None)
 
 
-def free_name(run_dir: Path, name: str) -> str:
-    """The name, or name-2, name-3 ... whichever is not taken yet."""
-    taken, k = name, 1
-    while (run_dir / taken).exists():
-        k += 1
-        taken = f"{name}-{k}"
-    return taken
+def new_run(run_dir: Path, name: str) -> RunFolder:
+    """Make the folder NAME, NAME-2, NAME-3 ..., whichever is not taken yet."""
+    with writing(str(run_dir / name)):
+        run_dir.mkdir(parents=True, exist_ok=True)
+        path, k = run_dir / name, 1
+        while not _made(path):
+            k += 1
+            path = run_dir / f"{name}-{k}"
+    return RunFolder(path)
+
+
+def _made(folder: Path) -> bool:
+    try:
+        folder.mkdir()  # fails for all but one of several runs that start at once
+    except FileExistsError:
+        return False
+    return True

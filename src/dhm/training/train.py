@@ -1,10 +1,13 @@
 """One training run from options to summary."""
 
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from math import ceil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from accelerate.utils import set_seed
 
 from dhm.config import TrainConfig
 from dhm.data import load
@@ -15,18 +18,20 @@ from dhm.evaluation.evaluate import evaluate
 from dhm.evaluation.pictures import learning_curves
 from dhm.models.base import Model
 from dhm.models.build import build_model, copy_weights, load_model
-from dhm.training.engine import make_engine
+from dhm.training.engine import make_engine, on_main
 from dhm.training.environment import hardware, versions
 from dhm.training.feed import Feed
 from dhm.training.pictures import picture_writer
 from dhm.training.progress import Progress
-from dhm.training.run_folder import RunFolder, free_name
+from dhm.training.run_folder import RunFolder, new_run, writing
 from dhm.training.trainer import Trainer, TrainingState
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
 TARGET_STEPS = 4000
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -64,8 +69,11 @@ def train(
         True
     """
     config = config.check().for_model()
-    engine = make_engine(config.device, config.precision, str(config.run_dir))
-    with engine.main_process_first():
+    if overwrite and (resume or config.logname is None):
+        raise ConfigError("--overwrite needs --logname, and contradicts --resume")
+    engine = make_engine(config.device, config.precision)
+    run = _find_run(config, resume, overwrite)
+    with engine.local_main_process_first():
         dataset = load(
             config.dataset,
             data_dir=config.data_dir,
@@ -74,13 +82,35 @@ def train(
         )
     data = prepare(dataset, config)
     config = fill_in(config, data, engine.num_processes)
-    from accelerate.utils import set_seed
-
     set_seed(config.seed)  # the same weights in every process
     model = build_model(config.model, config.network, dataset, config.own_options())
-    if config.reload is not None:
+    if config.reload is not None and not resume:
         copy_weights(model, load_model(config.reload), config.reload)
-    run = _open_run(config, engine, resume, overwrite)
+    if not resume:
+        run = on_main(engine, lambda: _make_run(run, config, overwrite))
+    assert run is not None
+    try:
+        return _train(model, data, config, engine, run, resume, progress)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(_how_to_resume(run)) from None
+    finally:
+        # Not `engine.end_training()`, which ends the connection that another run here would need.
+        for tracker in engine.trackers:
+            with suppress(OSError):  # on a full disk the error to show is the one under way
+                tracker.finish()
+        if engine.is_main_process:
+            run.abandon_if_empty()
+
+
+def _train(
+    model: Model,
+    data: TrainingData,
+    config: TrainConfig,
+    engine: "Accelerator",
+    run: RunFolder,
+    resume: bool,
+    progress: bool,
+) -> dict[str, Any]:
     feed = Feed(
         data.labeled,
         data.unlabeled,
@@ -97,13 +127,13 @@ def train(
     trainer = Trainer(model, feed, data.validation, config, engine, run, pictures, show)
     set_seed(config.seed, device_specific=True)  # but noise of its own for each
     if resume:
-        checkpoint = run.latest_checkpoint()
-        if checkpoint is None:
-            raise RunError(f"{run.path} has no checkpoint to resume from; use --overwrite")
-        trainer.resume(checkpoint)
+        trainer.resume(_value(run.latest_checkpoint()))
+        finished = run.read_summary()
+        if trainer.finished and finished.get("steps") == trainer.state.step:
+            return {"run": str(run.path), "finished_before": True, **finished}
+        on_main(engine, lambda: run.write_config(config.to_dict()))  # it may go on for longer
     _start_tensorboard(engine, run, trainer.state)
     trainer.fit()
-    engine.end_training()
     engine.wait_for_everyone()
     best = load_model(run.weights).to(engine.device)
     summary = summarize(best, data, config, trainer.state, engine)
@@ -149,6 +179,11 @@ def fill_in(config: TrainConfig, data: TrainingData, n_processes: int) -> TrainC
         raise ConfigError(
             f"--n_batch {n_batch} leaves some of {n_processes} processes without work"
         )
+    if config.n_lbl_batch is not None and config.n_lbl_batch < n_processes:
+        raise ConfigError(
+            f"--n_lbl_batch {config.n_lbl_batch} leaves some of {n_processes} processes without "
+            f"work"
+        )
     epochs = config.epochs or min(100, max(10, ceil(TARGET_STEPS / steps)))
     rampdown = min(50, epochs // 2) if config.rampdown is None else config.rampdown
     if rampdown > epochs:
@@ -188,24 +223,38 @@ def summarize(
     }
 
 
-def _open_run(
-    config: TrainConfig, engine: "Accelerator", resume: bool, overwrite: bool
-) -> RunFolder:
-    """The run's folder, made by the main process and known to all."""
-    from accelerate.utils import broadcast_object_list
-
-    run_dir = Path(config.run_dir)
-    name = config.logname
-    if name is None:
-        stem = Path(config.dataset).stem or "data"
-        name = free_name(run_dir, f"{stem}-{config.model}")
-    (name,) = broadcast_object_list([name])
-    run = RunFolder(run_dir / name)
-    if engine.is_main_process and not resume:
-        run.create(overwrite)
-        run.write_config(config.to_dict())
-    engine.wait_for_everyone()
+def _find_run(config: TrainConfig, resume: bool, overwrite: bool) -> RunFolder | None:
+    """The run that the options name, checked before data are read; None if it has no name yet."""
+    if config.logname is None:
+        if resume:
+            raise ConfigError("--resume needs --logname: the name of the run to go on with")
+        return None
+    run = RunFolder(Path(config.run_dir) / config.logname)
+    if not resume:
+        run.check_free(overwrite)
+    elif run.latest_checkpoint() is None:
+        raise RunError(f"no checkpoint in {run.path} to resume from")
     return run
+
+
+def _make_run(run: RunFolder | None, config: TrainConfig, overwrite: bool) -> RunFolder:
+    if run is None:
+        run = new_run(Path(config.run_dir), f"{Path(config.dataset).stem}-{config.model}")
+    else:
+        run.create(overwrite)
+    try:
+        run.write_config(config.to_dict())
+    except RunError:
+        run.abandon_if_empty()
+        raise
+    return run
+
+
+def _how_to_resume(run: RunFolder) -> str:
+    if run.latest_checkpoint() is None:
+        return "nothing was saved yet"
+    place = "" if str(run.path.parent) == TrainConfig.run_dir else f" --run_dir {run.path.parent}"
+    return f"go on with: dhm train --logname {run.path.name}{place} --resume"
 
 
 def _start_tensorboard(engine: "Accelerator", run: RunFolder, state: TrainingState) -> None:
@@ -214,9 +263,10 @@ def _start_tensorboard(engine: "Accelerator", run: RunFolder, state: TrainingSta
     # Events of epochs after the checkpoint that training goes on from are purged.
     kwargs = {"tensorboard": {"purge_step": state.epoch + 1}}
     engine.project_configuration.logging_dir = str(run.path)
-    engine.init_trackers("tensorboard", init_kwargs=kwargs)
+    with writing(str(run.path)):
+        engine.init_trackers("tensorboard", init_kwargs=kwargs)
 
 
-def _value(n: int | None) -> int:
-    assert n is not None, "fill_in sets it"
-    return n
+def _value(value: T | None) -> T:
+    assert value is not None, "checked before"
+    return value

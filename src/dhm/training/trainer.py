@@ -1,6 +1,5 @@
 """The loop: turns of the players, averaging, validation, checkpoints. Names no model."""
 
-import pickle
 import shutil
 import signal
 import threading
@@ -14,12 +13,13 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from torch import nn
+from accelerate.utils import load
+from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from dhm.config import TrainConfig
 from dhm.data.dataset import Examples
-from dhm.errors import DHMError, RunError
+from dhm.errors import ConfigError, DHMError, RunError
 from dhm.evaluation.evaluate import evaluate
 from dhm.models.base import GenerativeModel, Loss, Model
 from dhm.models.build import save_model
@@ -44,6 +44,8 @@ class TrainingState:
     weight: float = 0.0
     epoch_seconds: float = 0.0
     wall_seconds: float = 0.0
+    processes: int = 1
+    device: str = "cpu"
     best: list[float] | None = None
     epochs_since_best: int = 0
     history: list[dict[str, Any]] = field(default_factory=list)
@@ -92,7 +94,7 @@ class Trainer:
             average = get_ema_multi_avg_fn(config.ema)
             self.average = AveragedModel(self.model, multi_avg_fn=average)
             engine.register_for_checkpointing(self.average)
-        self.state = TrainingState()
+        self.state = TrainingState(processes=engine.num_processes, device=engine.device.type)
         engine.register_for_checkpointing(self.state)
 
     @property
@@ -104,19 +106,61 @@ class Trainer:
         assert isinstance(module, Model)
         return module
 
+    @property
+    def finished(self) -> bool:
+        """True after the last epoch, or without patience for another."""
+        patience = self.config.patience
+        impatient = patience is not None and self.state.epochs_since_best >= patience
+        return impatient or self.state.epoch >= self.n_epochs
+
     def fit(self) -> None:
-        """Train from where the state stands to the last epoch."""
-        state = self.state
-        self.progress.start(self.n_epochs, self.feed.steps_per_epoch)
+        """Train from where the state stands to the last epoch.
+
+        Ctrl-C or SIGTERM save a checkpoint after the step under way, then raise
+        `KeyboardInterrupt`.
+        """
+        state, feed = self.state, self.feed
+        done = state.epoch * feed.n_main + state.step_in_epoch * feed.n_batch
+        self.progress.start(self.n_epochs, feed.n_main, done)
         with self.progress, _interruptible(self.engine) as interrupted:
-            while state.epoch < self.n_epochs and not self._out_of_patience():
+            while not self.finished:
                 self._train_epoch(interrupted)
                 self._end_epoch()
+                if interrupted:
+                    raise KeyboardInterrupt
 
     def resume(self, checkpoint: Path) -> None:
-        """Take over everything from a checkpoint."""
+        """Take over everything from a checkpoint; raises `RunError` where any of it is amiss."""
+        here = (self.engine.num_processes, self.engine.device.type)
         with _reading(checkpoint):
+            # Accelerate reads some of these by full unpickling, which could run code; plain data
+            # can be read without.
+            for file in checkpoint.glob("custom_checkpoint_*.pkl"):
+                load(file)
             self.engine.load_state(str(checkpoint))
+            made = (self.state.processes, self.state.device)
+            if made == here:
+                self._check_generators(checkpoint)
+        if made != here:
+            made_by, by = (f"{n} process{'es' * (n > 1)} on {device}" for n, device in (made, here))
+            raise RunError(
+                f"the checkpoint {checkpoint} was made by {made_by}, and {by} cannot go on exactly "
+                f"as it would have; resume it there, or start a run from its weights by --reload"
+            )
+        if self.n_epochs < self.state.epoch:
+            raise ConfigError(
+                f"--epochs {self.n_epochs} is fewer than the {self.state.epoch} trained already"
+            )
+
+    def _check_generators(self, checkpoint: Path) -> None:
+        """Accelerate goes on without a word where it cannot restore the random generators."""
+        states = load(checkpoint / f"random_states_{self.engine.process_index}.pkl")
+        saved, found = states["torch_manual_seed"], torch.get_rng_state()
+        if self.engine.device.type == "cuda":
+            found = torch.cuda.get_rng_state()
+            saved = states["torch_cuda_manual_seed"][torch.cuda.current_device()]
+        if not torch.equal(saved, found):
+            raise ValueError("the state of the random generators was not restored")
 
     def _make_optimizer(self, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
         config = self.config
@@ -127,40 +171,48 @@ class Trainer:
         betas = (config.b1, config.b2)
         return torch.optim.Adam(parameters, lr=config.lr, betas=betas, fused=fused)
 
-    def _train_epoch(self, interrupted: list[bool]) -> None:
+    def _train_epoch(self, interrupted: list[int]) -> None:
         state, every = self.state, self.config.checkpoint_every
         self.wrapped.train()
-        # Sums stay on the device, so that logging never waits for it but a few times a second.
-        sums = {k: torch.tensor(v, device=self.engine.device) for k, v in state.sums.items()}
+        device = self.engine.device
+        names = list(state.sums)
+        # The sums stay on the device, so that the host never waits for it but to show or save them.
+        sums = torch.tensor(list(state.sums.values()), device=device)
         clock = time.perf_counter()
 
         def note() -> None:
             nonlocal clock
-            state.sums = {name: value.item() for name, value in sums.items()}
+            state.sums = dict(zip(names, sums.tolist(), strict=True))
             state.epoch_seconds += time.perf_counter() - clock
             clock = time.perf_counter()
+
+        def means() -> dict[str, float]:
+            return dict(zip(names, (sums / state.weight).tolist(), strict=True))
 
         for batch, factor in self.feed.epoch(state.epoch, state.step_in_epoch):
             learning_rate = self.config.lr * rampdown(
                 batch.epoch, self.n_epochs, self.rampdown_length
             )
             n = len(batch.x) if batch.x_unlabeled is None else len(batch.x_unlabeled)
+            terms: dict[str, Tensor] = {}
             for name in self.players:
                 loss = self._take_turn(name, batch, factor, learning_rate)
-                for term, value in {"loss": loss.total.detach(), **loss.terms}.items():
-                    sums[term] = sums.get(term, 0.0) + n * value
+                terms |= {"loss": terms.get("loss", 0.0) + loss.total.detach(), **loss.terms}
+            if not names:
+                names, sums = list(terms), torch.zeros(len(terms), device=device)
+            sums.add_(torch.stack([term.float() for term in terms.values()]), alpha=n)
             if self.average is not None:
                 self.average.update_parameters(self.model)
             state.step += 1
             state.step_in_epoch += 1
             state.weight += n
-            stop = interrupted[0]
+            stop = bool(interrupted)
             if stop or (every and state.step % every == 0):
                 note()
                 self._save_checkpoint()
             if stop:
                 raise KeyboardInterrupt
-            self.progress.step(state, sums)
+            self.progress.step(state.epoch, n * self.engine.num_processes, means)
         note()
 
     def _take_turn(self, player: str, batch: Any, factor: float, learning_rate: float) -> Loss:
@@ -170,8 +222,10 @@ class Trainer:
         self.model.zero_grad(set_to_none=True)
         loss: Loss = self.wrapped(batch, player)
         self.engine.backward(loss.total * factor if factor != 1 else loss.total)
+        if config.clip_norm or config.clip_value:
+            self.engine.unscale_gradients(optimizer)
         if config.clip_norm:
-            self.engine.clip_grad_norm_(parameters, config.clip_norm)
+            nn.utils.clip_grad_norm_(parameters, config.clip_norm)
         if config.clip_value:
             nn.utils.clip_grad_value_(parameters, config.clip_value)
         optimizer.step()
@@ -180,16 +234,13 @@ class Trainer:
     def _end_epoch(self) -> None:
         state = self.state
         means = self._means()
-        if not all(map(isfinite, means.values())):
-            raise DivergedError(
-                f"the loss is no longer finite in epoch {state.epoch + 1}: try a smaller --lr than "
-                f"{self.config.lr:g}; the last good weights are in {self.run.path}"
-            )
+        self._check_finite("loss", *means.values())
         clock = time.perf_counter()
         n_samples = 1 if isinstance(self.trained, GenerativeModel) else 0
         figures = evaluate(
             self.trained, self.validation, n_samples, seed=self.config.seed, engine=self.engine
         )
+        self._check_finite("validation loss", *figures.values())
         rate = state.weight * self.engine.num_processes / max(state.epoch_seconds, 1e-9)
         epoch = state.epoch + 1
         row: dict[str, Any] = {"epoch": epoch, "step": state.step}
@@ -200,22 +251,35 @@ class Trainer:
             row["val_bound"] = figures["log_likelihood"]
         row |= {"seconds": round(state.epoch_seconds, 3), "examples_per_second": round(rate, 1)}
         state.history.append(row)
+        state.epoch, state.step_in_epoch = epoch, 0
         self._keep_weights(row)
         if self.engine.is_main_process:
-            self.run.write_metrics(state.history)
-        self.engine.log({k: v for k, v in row.items() if k not in ("epoch", "step")}, step=epoch)
-        every = self.config.picture_every
-        if self.engine.is_main_process and every and (epoch % every == 0 or epoch == self.n_epochs):
-            self.on_picture(self.trained, epoch)
+            self._write(row)
         state.wall_seconds += state.epoch_seconds + time.perf_counter() - clock
-        state.epoch, state.step_in_epoch = epoch, 0
         state.sums, state.weight, state.epoch_seconds = {}, 0.0, 0.0
         self._save_checkpoint()
         self.progress.epoch(row)
 
+    def _write(self, row: dict[str, Any]) -> None:
+        """What the main process leaves in the run folder after an epoch."""
+        epoch, every = row["epoch"], self.config.picture_every
+        self.run.write_metrics(self.state.history)
+        with writing(str(self.run.path)):
+            scalars = {k: v for k, v in row.items() if k not in ("epoch", "step")}
+            self.engine.log(scalars, step=epoch)
+        if every and (epoch % every == 0 or self.finished):
+            self.on_picture(self.trained, epoch)
+
+    def _check_finite(self, what: str, *values: float | None) -> None:
+        if not all(isfinite(value) for value in values if value is not None):
+            raise DivergedError(
+                f"the {what} is no longer finite in epoch {len(self.state.history) + 1}: try a "
+                f"smaller --lr than {self.config.lr:g}"
+            )
+
     def _means(self) -> dict[str, float]:
         """Epoch means of the loss terms, over all processes."""
-        names = sorted(self.state.sums)
+        names = list(self.state.sums)
         local = torch.tensor(
             [*(self.state.sums[name] for name in names), self.state.weight],
             dtype=torch.float64 if self.engine.device.type != "mps" else torch.float32,
@@ -238,47 +302,48 @@ class Trainer:
                     save_model(self.trained, self.run.weights)
                 save_model(self.trained, self.run.last_weights)
 
-    def _out_of_patience(self) -> bool:
-        patience = self.config.patience
-        return patience is not None and self.state.epochs_since_best >= patience
-
     def _save_checkpoint(self) -> None:
         """Write a checkpoint under a temporary name, rename it, then remove older ones."""
-        final = self.run.path / f"checkpoint-{self.state.step}"
+        final = self.run.checkpoint(self.state.epoch, self.state.step_in_epoch)
         temporary = self.run.path / "checkpoint.tmp"
-        with writing(str(final)):
-            if self.engine.is_main_process:
-                shutil.rmtree(temporary, ignore_errors=True)
-            self.engine.wait_for_everyone()
-            self.engine.save_state(str(temporary))
-            self.engine.wait_for_everyone()
-            if self.engine.is_main_process:
-                shutil.rmtree(final, ignore_errors=True)
-                temporary.rename(final)
-                for other in self.run.path.glob("checkpoint-*"):
-                    if other != final:
-                        shutil.rmtree(other, ignore_errors=True)
+        main = self.engine.is_main_process
+        if main:
+            shutil.rmtree(temporary, ignore_errors=True)
+        self.engine.wait_for_everyone()
+        try:
+            with writing(str(final)):
+                self.engine.save_state(str(temporary))
+                self.engine.wait_for_everyone()
+                if main:
+                    temporary.rename(final)
+        except RunError:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+        if main:
+            for older in self.run.checkpoints()[:-1]:
+                shutil.rmtree(older, ignore_errors=True)
+            shutil.rmtree(self.run.replaced, ignore_errors=True)
 
 
 @contextmanager
-def _interruptible(engine: Accelerator) -> Iterator[list[bool]]:
-    """Let the first Ctrl-C or SIGTERM finish the step and save; the second stops at once.
+def _interruptible(engine: Accelerator) -> Iterator[list[int]]:
+    """A list that the first Ctrl-C or SIGTERM puts its number into; the second stops at once.
 
     With several processes, which must all save at the same step, a signal stops at once, and
     training resumes from the last checkpoint.
     """
-    flag = [False]
+    received: list[int] = []
     if engine.num_processes > 1 or threading.current_thread() is not threading.main_thread():
-        yield flag
+        yield received
         return
 
     def note(signum: int, frame: Any) -> None:
-        flag[0] = True
+        received.append(signum)
         signal.signal(signum, signal.default_int_handler)
 
     previous = {s: signal.signal(s, note) for s in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield flag
+        yield received
     finally:
         for signum, handler in previous.items():
             signal.signal(signum, handler)
@@ -288,9 +353,10 @@ def _interruptible(engine: Accelerator) -> Iterator[list[bool]]:
 def _reading(checkpoint: Path) -> Iterator[None]:
     try:
         yield
-    except (OSError, RuntimeError, ValueError, KeyError, pickle.UnpicklingError) as error:
-        reason = str(error).splitlines()[0]
+    # A damaged file can raise almost anything out of torch, pickle or safetensors.
+    except Exception as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
         raise RunError(
-            f"the checkpoint {checkpoint} is damaged or of another model: {reason}; start again "
-            f"with --overwrite, or from its last weights with --reload"
+            f"the checkpoint {checkpoint} is damaged or of another model: {reason}; start again by "
+            f"--overwrite, or another run from its last weights by --reload"
         ) from error

@@ -1,0 +1,349 @@
+"""The command as its users meet it: output, exit codes, one clear line for each mistake."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dhm import TrainConfig
+from dhm.cli import main
+
+SMALL = ["--n-labeled", "100", "-e", "1", "--n-eval-samples", "2", "--picture-every", "0", "-q"]
+SIZES = ["--n_hidden", "16", "--n_latent", "4", "--n_aux", "2"]
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs and pictures land in the test's own folder, and curves are not drawn."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("dhm.training.train.learning_curves", lambda *arguments: None)
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two trained runs, `hybrid` and `softmax`."""
+    folder = tmp_path_factory.mktemp("models")
+    where = ["--run-dir", str(folder), "-l"]
+    assert main(["train", *SMALL, *SIZES, *where, "hybrid"]) == 0
+    assert main(["train", *SMALL, *where, "softmax", "--model", "softmax"]) == 0
+    return folder
+
+
+@pytest.fixture
+def fails(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """Runs a command that should fail with exit code 2 and one line; returns the line."""
+
+    def run(*words: object) -> str:
+        capsys.readouterr()
+        Path("runs").mkdir(exist_ok=True)
+        before = sorted(Path().rglob("*"))
+        assert main([str(word) for word in words]) == 2
+        out, err = capsys.readouterr()
+        assert not out
+        assert err.startswith("dhm: error: ") and err.count("\n") == 1, err
+        assert sorted(Path().rglob("*")) == before, "something was written or lost"
+        return err
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("trian", "unknown command 'trian'; did you mean 'train'?"),
+        ("train --epoch 3", "unknown option --epoch; did you mean --epochs?"),
+        ("train --epoch=3", "did you mean --epochs?"),
+        ("train digits", "unknown option digits; see dhm train --help"),
+        ("train -e", "expected one argument"),
+        ("train -e 0", "--epochs should be at least 1, found 0"),
+        ("train -e 1.5", "--epochs takes a whole number, found '1.5'"),
+        ("train --lr nan", "--lr should be a finite number"),
+        ("train --lr -1", "--lr should be above 0"),
+        ("train --lr fast", "--lr takes a number, found 'fast'"),
+        ("train --model softmx", "did you mean 'softmax'?"),
+        ("train --model softmax --unsup-weight 1", "--unsup_weight cannot be used with --model"),
+        ("train --n_lbl_batch 5", "--n_lbl_batch cannot be used with --model supervised-hdgm"),
+        ("train --sup_weight 0 --unsup_weight 0", "both 0"),
+        ("train --alg sgd --b1 0.5", "--b1 and --b2 are Adam's"),
+        ("train --config absent.yaml", "no config file at absent.yaml"),
+        ("train --resume", "--resume needs --logname"),
+        ("train --resume -l x", "no run at runs/x to resume"),
+        ("train --resume -l x --overwrite", "--resume and --overwrite contradict"),
+        ("train --resume -l x --config c", "leave out --config"),
+        ("train --overwrite", "--overwrite needs --logname"),
+        ("train -l a/b", "--logname is the name of one folder"),
+        ("train --dataset minst", "did you mean 'mnist'?"),
+        ("train --dataset absent.npz", "absent.npz"),
+        ("train --dataset damaged.npz", "damaged.npz"),
+        ("train --n_batch 2000", "--n_batch 2000 is larger than the training set of 1213"),
+        ("train --n_superbatch 5", "--n_superbatch 5 is smaller than --n_batch 128"),
+        ("train --n_labeled 5", "n_labeled"),
+        ("train --n_labeled 99999", "n_labeled"),
+        ("train --val_size 1348", "validation"),
+        ("train -e 2 --rampdown 3", "--rampdown 3 is longer than --epochs 2"),
+        ("train --network paper --dataset vectors.npz", "vector"),
+        ("train --run_dir damaged.npz", "cannot write"),
+        ("train --run_dir /proc/x", "cannot write"),
+        ("train --device nonsense", "--device nonsense cannot be used here"),
+        ("train --reload absent", "no model at absent"),
+        ("train --alg sgd --lr 1e6 --n_labeled 100 -e 2 -q", "no longer finite in epoch 1"),
+        ("evaluate", "required: RUN"),
+        ("evaluate absent", "no model at absent"),
+        ("evaluate .", "no model at model.safetensors"),
+        ("sample absent -o a.png", "no model at absent"),
+        ("sample absent -o a.jpg", "expected a name ending in .png, found a.jpg"),
+        ("sample absent -o a.png -n 0", "-n should be at least 1"),
+        ("sample absent -o a.png -n many", "-n"),
+        ("sample absent -o a.png --seed -1", "--seed should be at least 0"),
+        ("sample absent", "required: -o/--output"),
+        ("data", "required: NAME"),
+        ("data minst", "did you mean 'mnist'?"),
+        ("data digits -o a.gif", "expected a name ending in .png"),
+        ("data digits --seed_data -1", "--seed_data should be at least 0"),
+    ],
+)
+def test_a_mistake_is_one_line(fails: Callable[..., str], words: str, message: str) -> None:
+    Path("damaged.npz").write_bytes(b"PK\x03\x04 damaged")
+    x = np.random.default_rng(0).random((40, 5), np.float32)
+    np.savez("vectors.npz", x=x, y=np.arange(40) % 2)
+    assert message in fails(*words.split())
+
+
+def test_an_empty_command_shows_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 2
+    assert "commands:" in capsys.readouterr().err
+
+
+def test_an_existing_run_is_one_line(models: Path, fails: Callable[..., str]) -> None:
+    error = fails("train", "--run_dir", models, "-l", "hybrid")
+    assert "--resume" in error and "--overwrite" in error
+
+
+def test_what_contradicts_a_run_cannot_be_resumed(models: Path, fails: Callable[..., str]) -> None:
+    run = ("train", "--resume", "--run-dir", models, "-l", "hybrid")
+    assert "--lr 0.5: the run" in fails(*run, "--lr", 0.5)
+    assert "--patience" not in fails(*run, "--patience", 3, "--reload", "y")
+    assert "was started without" in fails(*run, "--reload", "y")
+    assert main([str(w) for w in (*run, "--n-labeled", 100, "--seed", 0)]) == 0
+
+
+@pytest.mark.parametrize("damage", ["cut", "noise", "empty", "not ours"])
+@pytest.mark.parametrize("command", ["evaluate", "sample", "reload"])
+def test_a_damaged_model_is_one_line(
+    models: Path, fails: Callable[..., str], damage: str, command: str
+) -> None:
+    shutil.copytree(models / "hybrid", "damaged")
+    file = Path("damaged/model.safetensors")
+    content = file.read_bytes()
+    if damage == "not ours":
+        import torch
+        from safetensors.torch import save_file
+
+        save_file({"a": torch.zeros(2)}, file)
+    else:
+        noise = os.urandom(len(content))
+        file.write_bytes({"cut": content[:-50], "noise": noise, "empty": b""}[damage])
+    words = {
+        "evaluate": ["evaluate", "damaged"],
+        "sample": ["sample", "damaged", "-o", "a.png"],
+        "reload": ["train", "--reload", "damaged"],
+    }
+    assert "damaged/model.safetensors is" in fails(*words[command])
+
+
+def test_evaluate_repeats_the_figures_of_the_run(
+    models: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["evaluate", str(models / "hybrid"), "--json", "figures.json"]) == 0
+    written = json.loads(Path("figures.json").read_text())
+    summary = json.loads((models / "hybrid" / "summary.json").read_text())
+    for part in ("validation", "test"):
+        assert written[part] == summary[part]
+    out = capsys.readouterr().out
+    assert f"{summary['test']['error']:.2%}" in out and "log p(x)" in out
+    assert main(["evaluate", str(models / "softmax"), "--n-eval-samples", "3"]) == 0
+    assert "log p(x)" not in capsys.readouterr().out
+
+
+def test_evaluate_on_other_data(models: Path, fails: Callable[..., str]) -> None:
+    rng = np.random.default_rng(0)
+    y = np.arange(60) % 10
+    np.savez("same.npz", x=rng.integers(0, 17, (60, 8, 8)).astype(np.uint8), y=y)
+    np.savez("shape.npz", x=rng.integers(0, 17, (60, 9, 9)).astype(np.uint8), y=y)
+    np.savez("type.npz", x=rng.random((60, 8, 8), np.float32), y=y)
+    np.savez("classes.npz", x=rng.integers(0, 17, (60, 8, 8)).astype(np.uint8), y=y % 3)
+    run = models / "hybrid"
+    assert main(["evaluate", str(run), "--dataset", "same.npz"]) == 0
+    assert main(["evaluate", str(run / "last.safetensors"), "--dataset", "same.npz"]) == 0
+    assert "shape (1, 9, 9)" in fails("evaluate", run, "--dataset", "shape.npz")
+    assert "float32 examples" in fails("evaluate", run, "--dataset", "type.npz")
+    assert "3 classes" in fails("evaluate", run, "--dataset", "classes.npz")
+    assert "name a --dataset" in fails("evaluate", run / "last.safetensors")
+    assert "at least 1" in fails("evaluate", run, "--n-eval-samples", 0)
+
+
+def test_evaluate_shows_its_table_even_if_json_cannot_be_written(
+    models: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["evaluate", str(models / "softmax"), "--json", "/proc/x/a.json"]) == 2
+    out, err = capsys.readouterr()
+    assert "test" in out and err.startswith("dhm: error: cannot write") and err.count("\n") == 1
+
+
+def test_sample_draws_what_the_seed_says(models: Path, fails: Callable[..., str]) -> None:
+    run = str(models / "hybrid")
+    for name, seed in {"a": "0", "b": "0", "c": "1"}.items():
+        assert main(["sample", run, "-n", "5", "-o", f"{name}.png", "--seed", seed]) == 0
+    a, b, c = (np.asarray(Image.open(f"{name}.png")) for name in "abc")
+    assert (a == b).all() and a.shape == c.shape and (a != c).any()
+    assert "softmax has no p(x)" in fails("sample", models / "softmax", "-o", "d.png")
+    assert "cannot write" in fails("sample", run, "-o", "/proc/x/d.png")
+
+
+def test_data_says_what_there_is(
+    capsys: pytest.CaptureFixture[str], fails: Callable[..., str]
+) -> None:
+    assert main(["data", "digits"]) == 0
+    out = capsys.readouterr().out
+    assert "1348" in out and "digits.png" in out
+    with Image.open("digits.png") as image:
+        image.load()
+    assert "cannot write" in fails("data", "digits", "-o", "/proc/x/d.png")
+
+
+# A value of each option that is not its default, for a run of semisup-hdgm.
+VALUES: dict[str, Any] = {
+    "dataset": "random",
+    "data_dir": "here",
+    "n_labeled": 50,
+    "val_size": 0.2,
+    "seed_data": 3,
+    "model": "semisup-hdgm",
+    "network": "paper",
+    "sup_weight": 0.5,
+    "unsup_weight": 0.25,
+    "likelihood": "gaussian",
+    "n_samples": 3,
+    "warmup": 2.5,
+    "n_latent": 7,
+    "n_aux": 3,
+    "n_hidden": 11,
+    "reload": "there",
+    "epochs": 4,
+    "n_batch": 9,
+    "n_lbl_batch": 5,
+    "n_superbatch": 99,
+    "alg": "sgd",
+    "lr": 0.125,
+    "b1": 0.5,
+    "b2": 0.75,
+    "rampdown": 2,
+    "clip_norm": 2.5,
+    "clip_value": 0.5,
+    "ema": 0.5,
+    "patience": 6,
+    "seed": 8,
+    "logname": "name",
+    "run_dir": "elsewhere",
+    "device": "cpu",
+    "precision": "bf16",
+    "picture_every": 3,
+    "checkpoint_every": 12,
+    "n_eval_samples": 13,
+}
+
+
+@pytest.mark.parametrize("name", [f.name for f in fields(TrainConfig)])
+def test_every_option_has_two_spellings(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[TrainConfig] = []
+
+    def train(config: TrainConfig, **options: Any) -> dict[str, Any]:
+        given.append(config)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("dhm.training.train.train", train)
+    value, hyphened = VALUES[name], name.replace("_", "-")
+    short = {"epochs": ["-e"], "logname": ["-l"]}.get(name, [])
+    spellings = [
+        [f"--{name}", str(value)],
+        [f"--{hyphened}", str(value)],
+        [f"--{hyphened}={value}"],
+    ]
+    spellings += [[flag, str(value)] for flag in short]
+    for words in spellings:
+        assert main(["train", *words]) == 130
+        assert getattr(given.pop(), name) == value != getattr(TrainConfig(), name)
+    Path("c.yaml").write_text(f"{name}: {value}")
+    assert main(["train", "--config", "c.yaml"]) == 130
+    assert getattr(given.pop(), name) == value
+    other = {"alg": "adam"} | {"lr": 0.25} if name == "lr" else {}
+    for option, typed in other.items():  # what is typed wins over the file
+        assert main(["train", "--config", "c.yaml", f"--{option}", str(typed)]) == 130
+        assert getattr(given.pop(), option) == typed
+
+
+def test_all_options_together_train(tmp_path: Path, models: Path) -> None:
+    left_out = {"dataset", "data_dir", "reload", "b1", "b2", "n_labeled", "network", "n_batch"}
+    words = [f"--{name}={value}" for name, value in VALUES.items() if name not in left_out]
+    words += ["--n-labeled", "20", "--n-batch", "300", "--n-superbatch", "300", "-q"]
+    words += ["--b1", "0.5", "--b2", "0.9", "--alg", "adam", "--lr", "0.001"]
+    assert main(["train", *words]) == 0
+    assert (tmp_path / "elsewhere" / "name" / "summary.json").exists()
+
+
+def test_a_run_prints_its_table(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["train", *SMALL, *SIZES]
+    words.remove("-q")
+    assert main(words) == 0
+    out, err = capsys.readouterr()
+    assert err.count("\n") == 1 and err.startswith("epoch 1/1  validation error")
+    lines = out.splitlines()
+    assert lines[0].startswith("digits, supervised-hdgm (small network, ")
+    assert lines[1].split() == ["error", "nll", "ece", "log", "p(x)"]
+    assert [line.split()[0] for line in lines[2:4]] == ["validation", "test"]
+    assert lines[4] == "run folder: runs/digits-supervised-hdgm"
+
+
+def run_python(code: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=100)
+
+
+@pytest.mark.parametrize(
+    "words", [[], ["--help"], ["train", "--help"], ["sample", "--help"], ["train", "--epoch"]]
+)
+def test_help_does_without_torch(words: list[str]) -> None:
+    found = run_python(
+        "import sys, dhm, dhm.cli\n"
+        f"try: dhm.cli.main({words})\n"
+        "except SystemExit: pass\n"
+        "heavy = {'torch', 'numpy', 'scipy', 'sklearn', 'accelerate', 'matplotlib'}\n"
+        "sys.exit(str(heavy & set(sys.modules)) if heavy & set(sys.modules) else 0)"
+    )
+    assert found.returncode == 0, found.stderr
+
+
+def test_the_module_is_the_command() -> None:
+    command = [sys.executable, "-m", "dhm", "--help"]
+    module = subprocess.run(command, capture_output=True, text=True)
+    script = subprocess.run(
+        [Path(sys.executable).with_name("dhm"), "--help"], capture_output=True, text=True
+    )
+    assert module.returncode == script.returncode == 0
+    assert module.stdout == script.stdout and "commands:" in module.stdout
+    wrong = subprocess.run([*command[:-1], "train", "-e", "0"], capture_output=True, text=True)
+    assert wrong.returncode == 2 and wrong.stderr.count("\n") == 1
+
+
+def test_a_reader_that_leaves_is_no_error() -> None:
+    command = f"{sys.executable} -m dhm data digits | true"
+    found = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    assert found.stderr == ""

@@ -1,0 +1,138 @@
+"""Options: one definition, one conversion, one set of checks for every way to give them."""
+
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dhm import TrainConfig
+from dhm.config import from_words, model_options, option_type, parse_config, read_config
+from dhm.errors import ConfigError
+from dhm.models.registry import MODELS
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"model": "softmx"}, "did you mean 'softmax'"),
+        ({"network": "papr"}, "did you mean 'paper'"),
+        ({"epoch": 3}, "unknown option 'epoch'; did you mean 'epochs'"),
+        ({"epochs": 0}, "--epochs should be at least 1, found 0"),
+        ({"epochs": 2.5}, "--epochs takes a whole number, found 2.5"),
+        ({"epochs": True}, "--epochs takes a whole number, found True"),
+        ({"lr": None}, "--lr takes a number, found None"),
+        ({"lr": 0}, "--lr should be above 0, found 0"),
+        ({"lr": float("nan")}, "--lr should be a finite number, found nan"),
+        ({"lr": float("inf")}, "--lr should be a finite number, found inf"),
+        ({"val_size": float("inf")}, "--val_size should be a finite number"),
+        ({"val_size": 1.5}, "--val_size is a share below 1 or a whole number, found 1.5"),
+        ({"val_size": 0}, "--val_size should be above 0"),
+        ({"b1": 1.0}, "--b1 should be below 1"),
+        ({"ema": 1.0}, "--ema should be below 1"),
+        ({"seed": -1}, "--seed should be at least 0"),
+        ({"seed": 2**40}, "--seed should be at most 2147483647"),
+        ({"dataset": ["a"]}, "--dataset takes a word"),
+        ({"alg": "sgd", "b1": 0.9}, "--b1 and --b2 are Adam's"),
+        ({"sup_weight": 0, "unsup_weight": 0.0}, "both 0"),
+        ({"logname": "a/b"}, "--logname is the name of one folder"),
+    ],
+)
+def test_what_cannot_be_run_is_refused(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_config(values)
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_model_refuses_what_it_lacks_and_fills_in_the_rest(model: str) -> None:
+    config = TrainConfig(model=model).for_model()
+    has = {name for name in model_options() if getattr(config, name) is not None}
+    hybrid = set(model_options()) - {"n_lbl_batch"}
+    expected = {"semisup-hdgm": {*hybrid, "n_lbl_batch"}, "supervised-hdgm": hybrid}
+    assert has == expected.get(model, set())
+    for name in set(model_options()) - has:
+        value: Any = "gaussian" if name == "likelihood" else 1
+        with pytest.raises(ConfigError, match=f"--{name} cannot be used with --model {model}"):
+            TrainConfig(model=model, **{name: value}).for_model()
+
+
+def test_adam_alone_has_betas() -> None:
+    adam = TrainConfig(b2=0.5).for_model()
+    assert (adam.b1, adam.b2) == (0.9, 0.5)
+    sgd = TrainConfig(alg="sgd").for_model()
+    assert (sgd.b1, sgd.b2) == (None, None)
+
+
+def test_the_original_options_are_there_with_their_names() -> None:
+    names = {f.name for f in fields(TrainConfig)}
+    assert names >= {
+        *("dataset", "model", "reload", "epochs", "logname", "alg", "lr", "b1", "b2", "n_batch"),
+        *("n_lbl_batch", "n_superbatch", "n_labeled", "unsup_weight", "sup_weight"),
+    }
+
+
+def test_every_option_has_help_and_a_heading() -> None:
+    for f in fields(TrainConfig):
+        assert f.metadata["help"] and f.metadata["group"], f.name
+        kind, choices, _ = option_type(f)
+        assert kind in (int, float, str)
+        assert not choices or f.default in choices or f.default is None
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ("lr: 1e-3", {"lr": 0.001}),
+        (
+            "precision: no\nn_labeled: null\nepochs:\n",
+            {"precision": "no", "n_labeled": None, "epochs": None},
+        ),
+        ("dataset: 2024\nb1: .5", {"dataset": "2024", "b1": 0.5}),
+        ("# nothing but {}\n{}", {}),
+    ],
+)
+def test_a_file_is_read_as_it_is_meant(tmp_path: Path, text: str, values: dict[str, Any]) -> None:
+    (tmp_path / "c.yaml").write_text(text)
+    assert read_config(tmp_path / "c.yaml") == values
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "should hold lines"),
+        (b"- a\n- b", "should hold lines"),
+        (b"word", "should hold lines"),
+        (b"a: [1, 2", "cannot read the config file"),
+        (b"\xff\xfe\x00binary", "cannot read the config file"),
+        (b"!!python/object/apply:os.system ['touch ran']", "should hold lines"),
+        (b"lr: fast", "--lr takes a number, found 'fast'"),
+        (b"epochs: [1, 2]", "--epochs takes a whole number"),
+        (b"learning_rate: 1", "unknown option 'learning_rate'"),
+        (b"1: 2", "unknown option '1'"),
+    ],
+)
+def test_a_file_that_is_none_is_one_error(tmp_path: Path, content: bytes, message: str) -> None:
+    (tmp_path / "c.yaml").write_bytes(content)
+    with pytest.raises(ConfigError) as caught:
+        parse_config(read_config(tmp_path / "c.yaml"))
+    assert message in str(caught.value)
+
+
+def test_a_file_that_is_absent_is_one_error(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no config file at"):
+        read_config(tmp_path / "c.yaml")
+    with pytest.raises(ConfigError, match="Is a directory"):
+        read_config(tmp_path)
+
+
+def test_what_is_written_reads_back_as_it_was(tmp_path: Path) -> None:
+    import yaml
+
+    config = TrainConfig(lr=1e-5, epochs=3, dataset="no", data_dir="1e3", val_size=100).for_model()
+    (tmp_path / "c.yaml").write_text(yaml.safe_dump(config.to_dict()))
+    assert parse_config(read_config(tmp_path / "c.yaml")) == config
+
+
+def test_unknown_names_pass_words_by() -> None:
+    assert from_words({"nonsense": "1"}) == {"nonsense": "1"}

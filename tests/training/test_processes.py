@@ -1,0 +1,127 @@
+"""Two processes over gloo give what one would."""
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from dhm.training.reevaluate import evaluate_run
+
+LAUNCHER = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2")
+Start = Callable[..., "subprocess.Popen[str]"]
+
+
+def test_two_processes_take_the_steps_of_one(
+    start: Start,
+    trained: Callable[..., Path],
+    weights: Callable[..., torch.Tensor],
+    tmp_path: Path,
+) -> None:
+    # 201 examples in batches of 34, 34, 34, 33 ...: the shares are not all equal.
+    options: dict[str, Any] = {
+        "model": "softmax",
+        "alg": "sgd",
+        "lr": 0.3,
+        "n_labeled": 201,
+        "n_batch": 34,
+    }
+    words = [word for name, value in options.items() for word in (f"--{name}", value)]
+    words += ["-e", 2, "-l", "two", "--run_dir", tmp_path / "runs", "--n_eval_samples", 2]
+    process = start(*LAUNCHER, "-m", "dhm", "train", *words)
+    alone = trained(**options)
+    out, err = process.communicate(timeout=200)
+    assert process.returncode == 0, err
+
+    run = tmp_path / "runs" / "two"
+    assert out.count("run folder") == 1
+    assert [line[:9] for line in err.splitlines()] == ["epoch 1/2", "epoch 2/2"]
+    torch.testing.assert_close(weights(run), weights(alone), atol=1e-5, rtol=0)
+    assert {path.name for path in run.parent.iterdir()} == {"two", "x"}
+    summary = json.loads((run / "summary.json").read_text())
+    assert summary["hardware"]["processes"] == 2
+    again = evaluate_run(run)
+    for part in ("validation", "test"):
+        for name in ("error", "nll", "ece"):
+            assert summary[part][name] == pytest.approx(again[part][name], rel=1e-5)
+
+
+# Each check is printed by each process; `train` is called several times in one process.
+SCRIPT = """
+import sys
+from pathlib import Path
+import torch
+from dhm import TrainConfig, train
+from dhm.errors import ConfigError, RunError
+from dhm.training import train as module
+
+def report(name, value):
+    print(f"{name} {value}\\n", end="", flush=True)  # in one piece: two processes write
+
+fit = module.Trainer.fit
+def checked_fit(self):
+    fit(self)
+    mine = torch.cat([p.detach().flatten() for p in self.trained.parameters()])
+    both = self.engine.gather(mine).view(2, -1)
+    report("same_weights", torch.equal(both[0], both[1]))
+    report("own_noise", len(self.engine.gather(torch.rand(1)).unique()) == 2)
+module.Trainer.fit = checked_fit
+
+def attempt(name, error, **options):
+    try:
+        run(**options)
+    except error as e:
+        report(name, str(e))
+
+def run(resume=False, **options):
+    small = dict(model="semisup-hdgm", n_labeled=50, n_lbl_batch=21, n_batch=201, epochs=2, ema=0.9,
+        n_hidden=16, n_latent=4, n_aux=2, n_eval_samples=2, logname="x", picture_every=0)
+    return train(TrainConfig(**small | options), resume=resume, progress=False)
+
+summary = run(rampdown=0)
+whole = Path("runs/x/last.safetensors").read_bytes()
+report("epochs", summary["epochs"])
+run(logname="y", epochs=1, rampdown=0)
+report("extended", run(logname="y", epochs=2, rampdown=0, resume=True)["epochs"])
+report("resumes_exactly", Path("runs/y/last.safetensors").read_bytes() == whole)
+attempt("exists", RunError)
+attempt("no_work", ConfigError, model="softmax", n_batch=1, n_lbl_batch=None, logname="z",
+    n_hidden=None, n_latent=None, n_aux=None)
+attempt("no_labelled_work", ConfigError, n_lbl_batch=1, logname="z")
+run(val_size=1, logname="v")
+attempt("unwritable", RunError, run_dir="script.py", logname="z")
+Path("finished").touch()
+"""
+
+
+def test_all_processes_agree(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text(SCRIPT)
+    out, err = start(*LAUNCHER, "script.py").communicate(timeout=250)
+    assert (tmp_path / "finished").exists(), err
+    said: dict[str, list[str]] = {}
+    for line in out.splitlines():
+        name, _, value = line.partition(" ")
+        said.setdefault(name, []).append(value)
+    # x, y, y extended, v.
+    assert said["same_weights"] == said["own_noise"] == ["True"] * 8
+    assert said["epochs"] == said["extended"] == ["2"] * 2
+    assert said["resumes_exactly"] == ["True"] * 2
+    for name, part in {
+        "exists": "--overwrite",
+        "no_work": "leaves some of 2 processes without work",
+        "no_labelled_work": "--n_lbl_batch 1 leaves some",
+        "unwritable": "Not a directory",
+    }.items():
+        assert len(said[name]) == 2 and all(part in text for text in said[name]), name
+    assert not (tmp_path / "runs" / "z").exists()
+
+
+def test_an_error_is_said_once(start: Start) -> None:
+    words = ("train", "--model", "softmax", "--n_batch", 1, "--dataset", "digits")
+    process = start(*LAUNCHER, "-m", "dhm", *words)
+    _, err = process.communicate(timeout=100)
+    assert process.returncode != 0
+    assert err.count("dhm: error: --n_batch 1 leaves some of 2 processes without work") == 1

@@ -1,0 +1,267 @@
+"""A run that was stopped anywhere goes on exactly as if it never had been."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from dhm import TrainConfig
+from dhm.errors import ConfigError, RunError
+from dhm.training.progress import Progress
+
+Trained = Callable[..., Path]
+Same = Callable[[Path, Path], None]
+
+
+class Killed(BaseException):
+    """Stands in for a process that ends without a word."""
+
+
+@pytest.fixture
+def stop_at() -> Callable[..., Any]:
+    """Does something after so many steps, until undone by the context manager's end."""
+
+    def stop(step: int, action: Callable[[], Any]) -> Any:
+        steps = iter(range(1, 10**6))
+        context = pytest.MonkeyPatch()
+        original = Progress.step
+
+        def counted(self: Progress, *arguments: Any) -> None:
+            if next(steps) == step:
+                action()
+            original(self, *arguments)
+
+        context.setattr(Progress, "step", counted)
+        return context
+
+    return stop
+
+
+def kill() -> None:
+    raise Killed
+
+
+# Of 7 steps an epoch: within the first, at its end, in the second.
+CASES = {
+    "hybrid with average": (3, {"ema": 0.9}),
+    "at the end of an epoch": (7, {"ema": 0.9}),
+    "in the second epoch": (10, {"ema": 0.9}),
+    "cycled labels": (
+        9,
+        {"model": "semisup-hdgm", "n_labeled": 50, "n_lbl_batch": 20, "n_batch": 200},
+    ),
+    "cnn, momentless": (5, {"model": "supervised-cnn", "alg": "sgd", "lr": 0.1}),
+    "warm-up, K samples": (9, {"warmup": 1.5, "n_samples": 2, "rampdown": 1}),
+    "patience": (9, {"patience": 1, "epochs": 4, "lr": 1e-5}),
+}
+
+
+@pytest.mark.parametrize(("step", "options"), CASES.values(), ids=CASES.keys())
+def test_resumes_bit_identically_after_a_kill(
+    trained: Trained,
+    assert_same_run: Same,
+    stop_at: Callable[..., Any],
+    options: dict[str, Any],
+    step: int,
+) -> None:
+    whole = trained(logname="whole", **options)
+    context = stop_at(step, kill)
+    with pytest.raises(Killed):
+        trained(checkpoint_every=2, **options)
+    context.undo()
+    resumed = trained(resume=True, checkpoint_every=2, **options)
+    assert_same_run(whole, resumed)
+    summaries = [json.loads((run / "summary.json").read_text()) for run in (whole, resumed)]
+    for part in ("validation", "test", "steps", "epochs"):
+        assert summaries[0][part] == summaries[1][part]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_saves_the_step_under_way(
+    trained: Trained, assert_same_run: Same, stop_at: Callable[..., Any], number: int
+) -> None:
+    whole = trained(logname="whole")
+    context = stop_at(4, lambda: os.kill(os.getpid(), number))
+    with pytest.raises(KeyboardInterrupt, match=r"dhm train --logname x --run_dir .* --resume"):
+        trained()
+    context.undo()
+    run = whole.with_name("x")
+    assert [path.name for path in run.glob("checkpoint*")] == ["checkpoint-0-5"]
+    assert signal.getsignal(number) in (signal.default_int_handler, signal.SIG_DFL)
+    assert_same_run(whole, trained(resume=True))
+
+
+def test_a_signal_in_the_last_evaluation_is_heeded(
+    trained: Trained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(self: Progress, row: dict[str, Any]) -> None:
+        if row["epoch"] == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(Progress, "epoch", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        trained()
+
+
+def wait_for_checkpoint(run: Path, process: "subprocess.Popen[str]") -> None:
+    deadline = time.monotonic() + 120
+    while not any(run.glob("checkpoint-0-*")):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+# Long enough an epoch that a signal falls into it: 200 steps.
+LONG = ("--n-labeled", 400, "--n-batch", 2, "-e", 2, "--checkpoint-every", 20, "-l", "x", "-q")
+SIZES = ("--n-hidden", 16, "--n-latent", 4, "--n-aux", 2, "--n-eval-samples", 2)
+
+
+def test_resumes_bit_identically_after_sigkill_and_sigint(
+    start: Callable[..., "subprocess.Popen[str]"], tmp_path: Path, assert_same_run: Same
+) -> None:
+    words = ("-m", "dhm", "train", *LONG, *SIZES, "--ema", 0.99)
+    whole = start(*words, "--run-dir", "whole")
+    stopped = start(*words)
+    run = tmp_path / "runs" / "x"
+    wait_for_checkpoint(run, stopped)
+    stopped.kill()
+    stopped.communicate()
+
+    resumed = start("-m", "dhm", "train", "-l", "x", "--resume")
+    saved = {path.name for path in run.glob("checkpoint-*")}
+    while {path.name for path in run.glob("checkpoint-*")} == saved:
+        assert resumed.poll() is None
+        time.sleep(0.01)
+    resumed.send_signal(signal.SIGINT)
+    _, error = resumed.communicate()
+    assert resumed.returncode == 130
+    said = error.strip().splitlines()[-1]
+    assert said == "dhm: interrupted; go on with: dhm train --logname x --resume"
+    assert "Traceback" not in error
+
+    last = start("-m", "dhm", "train", "-l", "x", "--resume")
+    assert "test" in last.communicate()[0] and last.returncode == 0
+    whole.communicate()
+    assert_same_run(tmp_path / "whole" / "x", run)
+
+
+def test_a_finished_run_says_so_and_repeats_its_figures(
+    trained: Trained, small: Callable[..., TrainConfig], capsys: pytest.CaptureFixture[str]
+) -> None:
+    from dhm.cli import main
+
+    run = trained()
+    before = {path: path.stat().st_mtime_ns for path in run.rglob("*")}
+    assert main(["train", "-l", "x", "--run-dir", str(run.parent), "--resume"]) == 0
+    out, err = capsys.readouterr()
+    assert "finished after 2 epochs" in err and "test" in out
+    assert before == {path: path.stat().st_mtime_ns for path in run.rglob("*")}
+
+
+def test_a_finished_run_is_extended_by_more_epochs(trained: Trained, assert_same_run: Same) -> None:
+    # Without a ramp the length does not matter to the first epochs.
+    whole = trained(logname="whole", epochs=3, rampdown=0)
+    trained(rampdown=0)
+    extended = trained(resume=True, epochs=3, rampdown=0)
+    assert_same_run(whole, extended)
+    assert "epochs: 3" in (extended / "config.yaml").read_text()
+    with pytest.raises(ConfigError, match="--epochs 2 is fewer than the 3"):
+        trained(resume=True, epochs=2, rampdown=0)
+
+
+def test_a_run_without_its_summary_gets_it(trained: Trained) -> None:
+    run = trained()
+    before = json.loads((run / "summary.json").read_text())
+    (run / "summary.json").unlink()
+    trained(resume=True)
+    assert json.loads((run / "summary.json").read_text())["test"] == before["test"]
+
+
+@pytest.fixture(scope="module")
+def damaged_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from dhm import train
+
+    folder = tmp_path_factory.mktemp("damaged")
+    sizes: dict[str, Any] = {"n_hidden": 16, "n_latent": 4, "n_aux": 2, "n_eval_samples": 1}
+    config = TrainConfig(n_labeled=50, epochs=1, ema=0.9, run_dir=str(folder), logname="x", **sizes)
+    train(config, progress=False)
+    return folder
+
+
+@pytest.mark.parametrize("damage", ["cut", "noise", "absent"])
+@pytest.mark.parametrize(
+    "file",
+    [
+        "model.safetensors",
+        "optimizer.bin",
+        "random_states_0.pkl",
+        "custom_checkpoint_0.pkl",
+        "custom_checkpoint_1.pkl",
+    ],
+)
+def test_a_damaged_checkpoint_is_one_error(
+    damaged_runs: Path, tmp_path: Path, file: str, damage: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from dhm.cli import main
+
+    shutil.copytree(damaged_runs / "x", tmp_path / "x")
+    path = tmp_path / "x" / "checkpoint-1-0" / file
+    content = path.read_bytes()
+    if damage == "cut":
+        path.write_bytes(content[: len(content) // 2])
+    elif damage == "noise":
+        path.write_bytes(os.urandom(len(content)))
+    else:
+        path.unlink()
+    words = ["train", "-l", "x", "--run_dir", str(tmp_path), "--resume", "--epochs", "2"]
+    assert main(words) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("dhm: error: the checkpoint") and error.count("\n") == 1
+    assert "--reload" in error
+    assert (tmp_path / "x" / "model.safetensors").exists()
+
+
+def test_generators_that_are_not_restored_are_noticed(
+    trained: Trained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained()
+    monkeypatch.setattr(torch, "set_rng_state", lambda state: None)
+    with pytest.raises(RunError, match="random generators"):
+        trained(resume=True, epochs=3, rampdown=1)
+
+
+def test_code_in_a_checkpoint_is_not_run(trained: Trained, tmp_path: Path) -> None:
+    class Evil:
+        def __reduce__(self) -> Any:
+            return (Path.touch, (tmp_path / "ran",))
+
+    run = trained()
+    torch.save({"epoch": Evil()}, run / "checkpoint-2-0" / "custom_checkpoint_0.pkl")
+    with pytest.raises(RunError, match="damaged"):
+        trained(resume=True, epochs=3, rampdown=1)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_other_processes_or_device_are_refused(
+    trained: Trained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = trained()
+    file = run / "checkpoint-2-0" / "custom_checkpoint_0.pkl"
+    state = torch.load(file)
+    torch.save(state | {"processes": 2}, file)
+    with pytest.raises(RunError, match="made by 2 processes on cpu, and 1 process on cpu cannot"):
+        trained(resume=True, epochs=3, rampdown=1)
+
+
+def test_resume_without_a_run_is_refused(trained: Trained) -> None:
+    with pytest.raises(RunError, match="no checkpoint"):
+        trained(resume=True)
+    with pytest.raises(ConfigError, match="--logname"):
+        trained(resume=True, logname=None)
