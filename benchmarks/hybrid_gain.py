@@ -60,12 +60,12 @@ class Size:
 
 # Fewer weights where a run is longer.
 SIZES = (
-    Size("digits", 1213, {"epochs": 100}, 3, (0.0, 0.01)),
+    Size("digits", 1213, {"epochs": 100}, 3, WEIGHTS[:3]),
     Size("fashion-mnist", 600, {"n_labeled": 600, "val_size": 600, "epochs": 60}, 5, WEIGHTS),
     Size(
-        "fashion-mnist", 6000, {"n_labeled": 6000, "val_size": 1000, "epochs": 20}, 5, (0.0, 0.01)
+        "fashion-mnist", 6000, {"n_labeled": 6000, "val_size": 1000, "epochs": 20}, 5, WEIGHTS[:3]
     ),
-    Size("fashion-mnist", 60000, {"val_size": 1000, "epochs": 4}, 3, (0.0, 0.01)),
+    Size("fashion-mnist", 60000, {"val_size": 1000, "epochs": 3}, 3, WEIGHTS[:2]),
 )
 
 

@@ -30,5 +30,9 @@ class RunError(DHMError, OSError):
     """A run folder is absent, incomplete, already there or cannot be written."""
 
 
+class DivergedError(DHMError, ArithmeticError):
+    """In training, a loss became infinite or not a number."""
+
+
 class MissingDependencyError(DHMError, ImportError):
     """An optional package is needed; the message names the extra that installs it."""

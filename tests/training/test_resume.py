@@ -118,8 +118,8 @@ def wait_for_checkpoint(run: Path, process: "subprocess.Popen[str]") -> None:
         time.sleep(0.01)
 
 
-# Long enough an epoch that a signal falls into it: 200 steps.
-LONG = ("--n-labeled", 400, "--n-batch", 2, "-e", 2, "--checkpoint-every", 20, "-l", "x", "-q")
+# Long enough an epoch that a signal falls into it: 120 steps.
+LONG = ("--n-labeled", 240, "--n-batch", 2, "-e", 2, "--checkpoint-every", 20, "-l", "x", "-q")
 SIZES = ("--n-hidden", 16, "--n-latent", 4, "--n-aux", 2, "--n-eval-samples", 2)
 
 

@@ -16,9 +16,9 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from dhm import TrainConfig, evaluate, load_data, load_model
-from dhm.errors import ConfigError, DHMError, RunError
+from dhm.errors import ConfigError, DHMError, DivergedError, RunError
 from dhm.training.run_folder import RunFolder, new_run
-from dhm.training.trainer import DivergedError, Trainer
+from dhm.training.trainer import Trainer
 
 Trained = Callable[..., Path]
 

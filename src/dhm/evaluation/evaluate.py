@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -31,9 +32,10 @@ def evaluate(
     rank, world = (engine.process_index, engine.num_processes) if engine else (0, 1)
     device = model.standardize.scale.device
     # A process without an example of its own repeats one, which `_gather` then leaves out.
-    part = examples.x if world == 1 else examples.x[rank % len(examples) :: world]
+    n = len(examples)
+    part = examples.x if world == 1 else examples.take(np.arange(rank % n, n, world)).x
     labels = torch.from_numpy(examples.y).to(device)
-    logits = _gather(predict_logits(model, part), len(examples), engine)
+    logits = _gather(predict_logits(model, part), n, engine)
     figures = {
         "error": error_rate(logits, labels),
         "nll": nll(logits, labels),
@@ -46,7 +48,7 @@ def evaluate(
             with torch.random.fork_rng([device] if device.type == "cuda" else []):
                 torch.manual_seed(seed + rank)
                 log_px = log_likelihoods(model, part, n_samples)
-            result["log_likelihood"] = _gather(log_px, len(examples), engine).mean().item()
+            result["log_likelihood"] = _gather(log_px, n, engine).mean().item()
     return result
 
 

@@ -16,8 +16,8 @@ from numpy.typing import ArrayLike, NDArray
 from dhm.errors import DataError
 from dhm.evaluation._curves import curves_figure
 from dhm.evaluation._features import feature_figure
-from dhm.evaluation._files import replacing
 from dhm.evaluation._rows import class_rows
+from dhm.files import replacing
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

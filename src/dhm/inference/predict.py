@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -30,8 +31,8 @@ def _in_batches(model: Model, x: Any, batch: int, compute: Callable[[Tensor], Te
     was_training = model.training
     model.eval()
     n = x.shape[0]
-    parts = [
-        compute(to_device(x[start : start + batch], device)).float() for start in range(0, n, batch)
-    ]
+    # Positions, not a slice: a slice of a read-only memory map would be read-only too.
+    rows = np.split(np.arange(n), range(batch, n, batch))
+    parts = [compute(to_device(x[r], device)).float() for r in rows]
     model.train(was_training)
     return torch.cat(parts)

@@ -1,7 +1,6 @@
 """Building a model for a data set, and keeping it: a file of weights that says how to build it."""
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from torch import nn
 from dhm.data.checks import value_range
 from dhm.data.dataset import Dataset
 from dhm.errors import ConfigError, DataError, RunError
+from dhm.files import replacing
 from dhm.models.base import Model, ModelSpec, fit_standardization
 from dhm.models.registry import model_class
 
@@ -68,10 +68,9 @@ def save_model(model: Model, path: str | Path) -> None:
         "options": dict(spec.options),
     }
     tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
-    temporary = Path(f"{path}.tmp")
     # A single key: safetensors orders several by chance, and equal models should be equal files.
-    safetensors.torch.save_file(tensors, temporary, metadata={"dhm": json.dumps(described)})
-    os.replace(temporary, path)
+    with replacing(path) as temporary:
+        safetensors.torch.save_file(tensors, temporary, metadata={"dhm": json.dumps(described)})
 
 
 def load_model(path: str | Path, device: str = "cpu") -> Model:

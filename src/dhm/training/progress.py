@@ -1,14 +1,12 @@
 """What a person sees while training: a bar on a terminal, and a line an epoch everywhere."""
 
-import shutil
 import sys
+import time
 from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any
 
 REFRESH_SECONDS = 0.5
-# What matters most comes first: a narrow terminal cuts the end off.
-BAR = "{desc} {remaining} left, {rate_noinv:.0f}/s {bar} {postfix}"
 
 
 class Progress:
@@ -20,17 +18,18 @@ class Progress:
 
     def start(self, n_epochs: int, n_examples: int, done: int = 0) -> None:
         """Say how many epochs of how many examples there are, and how many examples are done."""
-        self.n_epochs = n_epochs
+        self.n_epochs, self.shown = n_epochs, time.monotonic()
         if self.show and sys.stderr.isatty():
             from tqdm import tqdm
 
             self.bar = tqdm(
                 total=n_epochs * n_examples,
                 initial=done,
-                bar_format=BAR,
+                bar_format=_bar_format("", ""),
+                unit=" examples",
+                unit_scale=True,
                 leave=False,
                 dynamic_ncols=True,
-                mininterval=REFRESH_SECONDS,
             )
 
     def __enter__(self) -> "Progress":
@@ -47,9 +46,14 @@ class Progress:
 
     def step(self, epoch: int, n: int, means: Callable[[], Mapping[str, float]]) -> None:
         """After each step of n examples; asks for the means only when the bar is redrawn."""
-        if self.bar is not None and self.bar.update(n):
-            self.bar.set_description_str(f"epoch {epoch + 1}/{self.n_epochs}", refresh=False)
-            self.bar.set_postfix_str(format_terms(means()), refresh=False)
+        if self.bar is None:
+            return
+        self.bar.n += n
+        if time.monotonic() - self.shown >= REFRESH_SECONDS:
+            self.shown = time.monotonic()
+            now = f"epoch {epoch + 1}/{self.n_epochs}"
+            self.bar.bar_format = _bar_format(now, format_terms(means()))
+            self.bar.refresh()
 
     def epoch(self, row: Mapping[str, Any]) -> None:
         """After each epoch."""
@@ -58,14 +62,18 @@ class Progress:
         train = {k.removeprefix("train_"): v for k, v in row.items() if k.startswith("train_")}
         line = (
             f"epoch {row['epoch']:>{len(str(self.n_epochs))}}/{self.n_epochs}"
-            f"  validation error {row['val_error']:.2%} nll {row['val_nll']:.3g}"
-            f"  training {format_terms(train)}  {row['examples_per_second']:.0f}/s"
+            f"  validation error {row['val_error']:6.2%} nll {row['val_nll']:<6.3g}"
+            f"  training {format_terms(train)}  {row['examples_per_second']:.0f} examples/s"
         )
         if self.bar is None:
             print(line, file=sys.stderr, flush=True)
         else:
-            width = shutil.get_terminal_size().columns
-            self.bar.write(line[: width - 1], file=sys.stderr)
+            self.bar.write(line[: self.bar.ncols], file=sys.stderr)
+
+
+def _bar_format(now: str, terms: str) -> str:
+    # What matters most comes first: a narrow terminal cuts the end off.
+    return f"{now} {{remaining}} left, {{rate_noinv_fmt}} {{bar}} {terms}"
 
 
 def format_terms(terms: Mapping[str, float]) -> str:

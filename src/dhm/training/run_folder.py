@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 
 from dhm.config import read_config
 from dhm.errors import ConfigError, RunError
-from dhm.evaluation._files import replacing
+from dhm.files import replacing
 
 
 @contextmanager

@@ -211,6 +211,7 @@ def summarize(
         "n_validation": len(data.validation),
         "n_test": len(data.test),
         "epochs": state.epoch,
+        "best_epoch": state.best_epoch,
         "steps": state.step,
         "wall_seconds": round(state.wall_seconds, 3),
         "examples_per_second": round(examples / max(state.wall_seconds, 1e-9), 1),
