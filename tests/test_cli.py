@@ -94,6 +94,7 @@ def fails(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
         ("train --run_dir damaged.npz", "cannot write"),
         ("train --run_dir /proc/x", "cannot write"),
         ("train --device nonsense", "--device nonsense cannot be used here"),
+        ("train --n_hidden 9999999999", "out of memory; use a smaller"),
         ("train --reload absent", "no model at absent"),
         ("train --alg sgd --lr 1e6 --n_labeled 100 -e 2 -q", "no longer finite in epoch 1"),
         ("evaluate", "required: RUN"),
@@ -116,6 +117,15 @@ def test_a_mistake_is_one_line(fails: Callable[..., str], words: str, message: s
     x = np.random.default_rng(0).random((40, 5), np.float32)
     np.savez("vectors.npz", x=x, y=np.arange(40) % 2)
     assert message in fails(*words.split())
+
+
+def test_of_a_machines_processes_one_says_the_error(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for rank, lines in {"0": 1, "1": 0}.items():
+        monkeypatch.setenv("LOCAL_RANK", rank)
+        assert main(["train", "-e", "0"]) == 2
+        assert capsys.readouterr().err.count("\n") == lines
 
 
 def test_an_empty_command_shows_the_help(capsys: pytest.CaptureFixture[str]) -> None:
@@ -187,7 +197,10 @@ def test_evaluate_on_other_data(models: Path, fails: Callable[..., str]) -> None
     assert "shape (1, 9, 9)" in fails("evaluate", run, "--dataset", "shape.npz")
     assert "float32 examples" in fails("evaluate", run, "--dataset", "type.npz")
     assert "3 classes" in fails("evaluate", run, "--dataset", "classes.npz")
-    assert "name a --dataset" in fails("evaluate", run / "last.safetensors")
+    # Weights in their run folder are tested on the data that the run held out, wherever they lie.
+    assert main(["evaluate", str(run / "last.safetensors")]) == 0
+    shutil.copy(run / "last.safetensors", "alone.safetensors")
+    assert "name a --dataset" in fails("evaluate", "alone.safetensors")
     assert "at least 1" in fails("evaluate", run, "--n-eval-samples", 0)
 
 
@@ -217,7 +230,11 @@ def test_data_says_what_there_is(
     assert "1348" in out and "digits.png" in out
     with Image.open("digits.png") as image:
         image.load()
-    assert "cannot write" in fails("data", "digits", "-o", "/proc/x/d.png")
+    assert "digits.png exists" in fails("data", "digits")
+    # What was asked for is said even where the picture cannot be written.
+    assert main(["data", "digits", "-o", "/proc/x/d.png"]) == 2
+    out, err = capsys.readouterr()
+    assert "1348" in out and "cannot write" in err and err.count("\n") == 1
 
 
 # A value of each option that is not its default, for a run of semisup-hdgm.
@@ -293,6 +310,7 @@ def test_every_option_has_two_spellings(name: str, monkeypatch: pytest.MonkeyPat
 
 def test_all_options_together_train(tmp_path: Path, models: Path) -> None:
     left_out = {"dataset", "data_dir", "reload", "b1", "b2", "n_labeled", "network", "n_batch"}
+    left_out.add("precision")  # slow
     words = [f"--{name}={value}" for name, value in VALUES.items() if name not in left_out]
     words += ["--n-labeled", "20", "--n-batch", "300", "--n-superbatch", "300", "-q"]
     words += ["--b1", "0.5", "--b2", "0.9", "--alg", "adam", "--lr", "0.001"]

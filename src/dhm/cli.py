@@ -39,6 +39,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt as error:
         print(file=sys.stderr)  # below the bar and the terminal's ^C
         return _stop(f"interrupted; {error}".rstrip("; "), EXIT_INTERRUPTED)
+    except (MemoryError, RuntimeError) as error:
+        # torch tells that memory is full by a RuntimeError of many lines.
+        if not isinstance(error, MemoryError) and "memory" not in str(error).lower():
+            raise
+        reason = "out of memory; use a smaller --n_batch, network or number of samples"
+        return _stop(f"error: {reason}", EXIT_ERROR)
     except BrokenPipeError:  # the reader of our output left, as in `dhm data digits | head -1`
         # What is still buffered has nowhere to go, and Python would complain when it exits.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -254,8 +260,8 @@ def _sample(options: argparse.Namespace) -> None:
     from dhm.training.pictures import has_pictures, sample_images
 
     model = load_model(options.run_folder)
-    if not isinstance(model, GenerativeModel):
-        raise ConfigError(f"a {model.spec.model} has no p(x) to sample from; train a hybrid")
+    if not isinstance(model, GenerativeModel) or not model.has_density:
+        raise ConfigError(f"this {model.spec.model} has no p(x) to sample from; train a hybrid")
     if not has_pictures(model):
         raise ConfigError(
             f"sample draws images of one channel or three; this model's inputs have shape "
@@ -281,7 +287,10 @@ def _data_options(command: argparse.ArgumentParser) -> None:
 def _data(options: argparse.Namespace) -> None:
     """Say what a data set holds and draw a picture of some of it."""
     parse_config({"seed_data": options.seed_data})
-    output = _png(options.output or f"{Path(options.dataset).stem}.png")
+    default = f"{Path(options.dataset).resolve().stem}.png"
+    output = _png(options.output or default)
+    if options.output is None and output.exists():
+        raise ConfigError(f"{output} exists: name the picture by --output, that one to replace it")
     from dhm.data import describe, load
     from dhm.evaluation.pictures import dataset_picture
 
@@ -291,7 +300,6 @@ def _data(options: argparse.Namespace) -> None:
         seed_data=options.seed_data,
         progress=sys.stderr.isatty(),
     )
-    dataset_picture(dataset.train.x, dataset.train.y, dataset.classes, output)
     description = {**describe(dataset), "picture": output}
     width = max(map(len, description))
     for name, value in description.items():
@@ -300,6 +308,7 @@ def _data(options: argparse.Namespace) -> None:
         elif isinstance(value, list | tuple):
             value = ", ".join(map(str, value))
         print(f"{name:<{width}}  {value}")
+    dataset_picture(dataset.train.x, dataset.train.y, dataset.classes, output)
 
 
 def _add_run(command: argparse.ArgumentParser) -> None:
@@ -317,6 +326,11 @@ def _png(name: str) -> Path:
     return path
 
 
+def _cell(value: float | None, form: str) -> str:
+    """A figure in its column; empty where the model has none."""
+    return " " * int(form[1:].partition(".")[0]) if value is None else format(value, form)
+
+
 def _print_summary(summary: dict[str, Any]) -> None:
     """A table of the figures on validation and test data."""
     print(
@@ -327,10 +341,13 @@ def _print_summary(summary: dict[str, Any]) -> None:
     print(f"{'':12}{'error':>8}{'nll':>9}{'ece':>9}{'log p(x)' * has_density:>12}".rstrip())
     for part in ("validation", "test"):
         figures = summary[part]
-        log_px = figures.get("log_likelihood")
-        print(
-            f"{part:12}{figures['error']:>8.2%}{figures['nll']:>9.4f}{figures['ece']:>9.4f}"
-            f"{'' if log_px is None else f'{log_px:.2f}':>12}".rstrip()
+        columns = (
+            ("error", ">8.2%"),
+            ("nll", ">9.4f"),
+            ("ece", ">9.4f"),
+            ("log_likelihood", ">12.2f"),
         )
+        cells = [_cell(figures.get(name), form) for name, form in columns]
+        print(f"{part:12}{''.join(cells)}".rstrip())
     if "run" in summary:
         print(f"run folder: {summary['run']}")

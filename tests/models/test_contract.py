@@ -123,6 +123,25 @@ def test_reloading_into_other_sizes_is_refused() -> None:
         copy_weights(make("supervised-hdgm", "small", (1, 8, 8), n_latent=7), source, "runs/x")
 
 
+def test_reloading_into_inputs_of_another_type_is_refused() -> None:
+    """Bytes are divided by 255 in the model: floats in [0, 1] would be scaled twice."""
+    pixels = dataset((1, 8, 8))
+    floats = Examples((pixels.train.x / 255).astype(np.float32), pixels.train.y)
+    data = Dataset("made", floats, floats, pixels.classes)
+    target = build_model("softmax", "small", data, {})
+    with pytest.raises(ConfigError, match="dtype"):
+        copy_weights(target, make("softmax", "small", (1, 8, 8)), "runs/x")
+
+
+def test_a_likelihoods_domain_holds_for_test_data_too() -> None:
+    rng = np.random.default_rng(0)
+    inside = Examples(rng.random((24, 6), np.float32), np.arange(24) % 4)
+    data = Dataset("made", inside, Examples(inside.x * 9, inside.y), ("a", "b", "c", "d"))
+    options = TrainConfig(likelihood="bernoulli").for_model().own_options()
+    with pytest.raises(DataError, match=r"\[0, 1\]"):
+        build_model("supervised-hdgm", "small", data, options)
+
+
 def test_damaged_weights_are_refused_in_words(tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
     save_model(make("softmax", "small", (6,)), path)

@@ -23,6 +23,12 @@ def test_discretized_logistic_sums_to_one(location: float, log_scale: float) -> 
     assert p.log_prob(EXACT_LEVELS).exp().sum().item() == pytest.approx(1, abs=1e-9)
 
 
+def test_a_decoder_can_be_all_but_sure_of_a_pixel() -> None:
+    parameters = torch.tensor([[100 / 255 - 0.5], [-50.0]])
+    p = LIKELIHOODS["discretized-logistic"].make(parameters, 1)
+    assert p.log_prob(torch.tensor([100 / 255])).exp().item() > 0.99
+
+
 def test_discretized_logistic_is_the_difference_of_scipys_distribution_function() -> None:
     location, log_scale = 0.37, -2.5
     edges = np.concatenate([[-np.inf], (np.arange(255) + 0.5) / 255, [np.inf]])

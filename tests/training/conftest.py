@@ -81,14 +81,14 @@ def assert_same_run() -> Callable[[Path, Path], None]:
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
-    """Starts Python with these words, of one thread, in the test's folder."""
+    """Starts Python with these words, with as many threads as here, in the test's folder."""
     started: list[subprocess.Popen[str]] = []
 
     def begin(*words: object) -> subprocess.Popen[str]:
         process = subprocess.Popen(
             [sys.executable, *map(str, words)],
             cwd=tmp_path,
-            env=os.environ | {"OMP_NUM_THREADS": "1"},
+            env=os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads())},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

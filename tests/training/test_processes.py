@@ -117,11 +117,3 @@ def test_all_processes_agree(start: Start, tmp_path: Path) -> None:
     }.items():
         assert len(said[name]) == 2 and all(part in text for text in said[name]), name
     assert not (tmp_path / "runs" / "z").exists()
-
-
-def test_an_error_is_said_once(start: Start) -> None:
-    words = ("train", "--model", "softmax", "--n_batch", 1, "--dataset", "digits")
-    process = start(*LAUNCHER, "-m", "dhm", *words)
-    _, err = process.communicate(timeout=100)
-    assert process.returncode != 0
-    assert err.count("dhm: error: --n_batch 1 leaves some of 2 processes without work") == 1

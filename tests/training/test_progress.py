@@ -91,7 +91,7 @@ def test_elsewhere_there_is_a_line_an_epoch(capsys: pytest.CaptureFixture[str]) 
     out, err = capsys.readouterr()
     assert not out
     assert err == (
-        "epoch  3/12  validation error 11.85% nll 0.915   training loss 2.7 nll_y 2.29 "
+        "epoch  3/12  validation error 11.85% nll 0.915  training loss 2.7 nll_y 2.29 "
         "error 86.54% bound -40.3 log_px -39  1234 examples/s\n"
     )
 

@@ -319,3 +319,20 @@ def test_pictures_are_left_out_where_there_are_none(
         path = str(tmp_path / f"{name}.npz")
         run = trained(dataset=path, logname=name, picture_every=1, n_labeled=20, n_batch=10)
         assert not (run / "samples").exists()
+
+
+def test_a_run_put_aside_survives_two_runs_killed_before_their_first_checkpoint(
+    tmp_path: Path,
+) -> None:
+    """A killed process runs no cleaning up, so `create` finds what it left."""
+    run = RunFolder(tmp_path / "x")
+    run.create(overwrite=False)
+    run.write_config({"dataset": "digits", "model": "softmax", "seed": 0})
+    run.checkpoint(1, 0).mkdir()
+    run.weights.write_text("good")
+    for _ in range(2):
+        run.create(overwrite=True)
+        run.write_config({"dataset": "digits", "model": "softmax", "seed": 0})
+        assert (run.replaced / run.weights.name).read_text() == "good"
+    run.abandon_if_empty()
+    assert run.weights.read_text() == "good"

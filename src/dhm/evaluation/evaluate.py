@@ -14,6 +14,8 @@ from dhm.models.base import GenerativeModel, Model
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
+METRICS = {"error": error_rate, "nll": nll, "ece": expected_calibration_error}
+
 
 def evaluate(
     model: Model,
@@ -25,26 +27,24 @@ def evaluate(
 ) -> dict[str, float | None]:
     """Error (a fraction), nll (nats), ECE, and with `n_samples` log p(x) (mean nats), of a model.
 
-    `n_samples` importance samples estimate each log p(x), 1 gives the bound; the value is None
-    for a model without a density. The draws come from `seed` and leave the global generator as
-    it was. With several processes each computes its share, and all return the same figures.
+    `n_samples` importance samples estimate each log p(x), 1 gives the bound. What a model has not
+    been trained for, log p(x) or the classifier's figures, is None. The draws come from `seed` and
+    leave the global generator as it was. With several processes each computes its share, and all
+    return the same figures.
     """
     rank, world = (engine.process_index, engine.num_processes) if engine else (0, 1)
     device = model.standardize.scale.device
     # A process without an example of its own repeats one, which `_gather` then leaves out.
     n = len(examples)
     part = examples.x if world == 1 else examples.take(np.arange(rank % n, n, world)).x
-    labels = torch.from_numpy(examples.y).to(device)
-    logits = _gather(predict_logits(model, part), n, engine)
-    figures = {
-        "error": error_rate(logits, labels),
-        "nll": nll(logits, labels),
-        "ece": expected_calibration_error(logits, labels),
-    }
-    result: dict[str, float | None] = {name: value.item() for name, value in figures.items()}
+    result: dict[str, float | None] = dict.fromkeys(METRICS)
+    if model.has_classifier:
+        labels = torch.from_numpy(examples.y).to(device)
+        logits = _gather(predict_logits(model, part), n, engine)
+        result = {name: metric(logits, labels).item() for name, metric in METRICS.items()}
     if n_samples:
         result["log_likelihood"] = None
-        if isinstance(model, GenerativeModel):
+        if isinstance(model, GenerativeModel) and model.has_density:
             with torch.random.fork_rng([device] if device.type == "cuda" else []):
                 torch.manual_seed(seed + rank)
                 log_px = log_likelihoods(model, part, n_samples)

@@ -83,9 +83,14 @@ class Model(nn.Module, ABC):
         """Logits of p(y|x), (B, n_classes), from inputs as stored."""
 
     @property
-    def selection(self) -> str:
-        """The validation metric, smaller is better, that picks the best weights."""
-        return "error"
+    def has_classifier(self) -> bool:
+        """Whether p(y|x) is trained, so that its figures mean something."""
+        return True
+
+    @property
+    def has_density(self) -> bool:
+        """Whether p(x) is trained, so that the methods of `GenerativeModel` mean something."""
+        return False
 
     @property
     def n_classes(self) -> int:

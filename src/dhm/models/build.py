@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ def build_model(name: str, network: str, data: Dataset, options: Mapping[str, An
     dtype = str(data.train.x.dtype)
     spec = ModelSpec(name, network, data.shape, dtype, data.classes, options)
     model = model_from_spec(spec)
-    _check_domain(model.data_domain(), data, options.get("likelihood"))
+    check_domain(model, data)
     fit_standardization(model, data.train.x)
     return model
 
@@ -57,16 +58,7 @@ def model_from_spec(spec: ModelSpec) -> Model:
 
 def save_model(model: Model, path: str | Path) -> None:
     """Write weights and spec to one safetensors file, whole or not at all."""
-    spec = model.spec
-    described = {
-        "format": FORMAT,
-        "model": spec.model,
-        "network": spec.network,
-        "shape": spec.shape,
-        "dtype": spec.dtype,
-        "classes": spec.classes,
-        "options": dict(spec.options),
-    }
+    described = {"format": FORMAT, **asdict(model.spec)}
     tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
     # A single key: safetensors orders several by chance, and equal models should be equal files.
     with replacing(path) as temporary:
@@ -86,40 +78,46 @@ def load_model(path: str | Path, device: str = "cpu") -> Model:
     try:
         with safe_open(path, framework="pt", device=device) as file:
             stored = json.loads((file.metadata() or {}).get("dhm", "{}"))
-            if stored.pop("format", None) != FORMAT:
+            if not isinstance(stored, dict) or stored.pop("format", None) != FORMAT:
                 raise RunError(f"{path} is not a model of dhm: its header lacks format {FORMAT!r}")
             stored |= {"shape": tuple(stored["shape"]), "classes": tuple(stored["classes"])}
             model = model_from_spec(ModelSpec(**stored))
             model.load_state_dict({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
-    except (SafetensorError, OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
-        if isinstance(error, RunError):
-            raise
+    except RunError:
+        raise
+    # A damaged header or one of another version: anything may be missing or of another type.
+    except (SafetensorError, OSError, LookupError, ValueError, TypeError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise RunError(f"{path} is damaged or of another version: {reason}") from error
     return model.to(device).eval()
 
 
-def _check_domain(domain: str, data: Dataset, likelihood: Any) -> None:
-    x = data.train.x
-    if domain == "bytes" and x.dtype != "uint8":
-        raise DataError(
-            f"--likelihood {likelihood} needs 8-bit pixels, found {x.dtype}; store the images as "
-            f"uint8 or choose --likelihood gaussian"
-        )
-    if domain == "unit" and x.dtype != "uint8":
-        low, high = value_range(x)
-        if low < 0 or high > 1:
+def check_domain(model: Model, data: Dataset) -> None:
+    """Refuse data, of training or of test, outside what p(x|z) covers, with `DataError`."""
+    domain, likelihood = model.data_domain(), model.spec.options.get("likelihood")
+    for x in (data.train.x, data.test.x):
+        if domain == "bytes" and x.dtype != "uint8":
             raise DataError(
-                f"--likelihood {likelihood} needs values in [0, 1], found {low:g} to {high:g}; "
-                f"rescale the data or choose --likelihood gaussian"
+                f"--likelihood {likelihood} needs 8-bit pixels, found {x.dtype}; store the images "
+                f"as uint8 or choose --likelihood gaussian"
             )
+        if domain == "unit" and x.dtype != "uint8":
+            low, high = value_range(x)
+            if low < 0 or high > 1:
+                raise DataError(
+                    f"--likelihood {likelihood} needs values in [0, 1], found {low:g} to "
+                    f"{high:g}; rescale the data or choose --likelihood gaussian"
+                )
 
 
 def copy_weights(model: Model, source: Model, name: str) -> None:
     """Copy the weights of a trained model into another one of the same parts and sizes."""
-    theirs, ours = (m.spec.options.get("likelihood") for m in (source, model))
-    if theirs != ours:
-        raise ConfigError(f"--reload {name} has --likelihood {theirs}, this model {ours}")
+    for what in ("dtype", "classes", "likelihood"):
+        theirs, ours = ((asdict(m.spec) | dict(m.spec.options)).get(what) for m in (source, model))
+        if theirs != ours:
+            raise ConfigError(
+                f"--reload {name} does not fit this model: its {what} is {theirs}, here {ours}"
+            )
     try:
         model.load_state_dict(source.state_dict())
     except RuntimeError as error:

@@ -48,7 +48,7 @@ class SupervisedHDGM(GenerativeModel):
         "small": {
             "likelihood": "auto",
             "sup_weight": 1.0,
-            "unsup_weight": 0.01,
+            "unsup_weight": 0.001,
             "n_samples": 1,
             "warmup": 0.0,
             "n_latent": 32,
@@ -156,9 +156,12 @@ class SupervisedHDGM(GenerativeModel):
         return self.decoder(q.z(q.a.mean).mean).x
 
     @property
-    def selection(self) -> str:
-        # Without a classifier the best weights are those of the highest bound.
-        return "error" if self.sup_weight else "negative_bound"
+    def has_classifier(self) -> bool:
+        return bool(self.sup_weight)
+
+    @property
+    def has_density(self) -> bool:
+        return bool(self.unsup_weight)
 
     def data_domain(self) -> str:
         return self.likelihood.domain

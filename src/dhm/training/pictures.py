@@ -18,7 +18,8 @@ N_RECONSTRUCTIONS = 32
 def has_pictures(model: Model) -> TypeGuard[GenerativeModel]:
     """Whether a model's samples can be drawn: images of one channel or three."""
     shape = model.spec.shape
-    return isinstance(model, GenerativeModel) and len(shape) == 3 and shape[0] in (1, 3)
+    drawable = len(shape) == 3 and shape[0] in (1, 3)
+    return isinstance(model, GenerativeModel) and model.has_density and drawable
 
 
 @torch.no_grad()

@@ -60,9 +60,11 @@ class Progress:
         if not self.show:
             return
         train = {k.removeprefix("train_"): v for k, v in row.items() if k.startswith("train_")}
+        validation = {k.removeprefix("val_"): v for k, v in row.items() if k.startswith("val_")}
+        validation.pop("ece", None)
         line = (
             f"epoch {row['epoch']:>{len(str(self.n_epochs))}}/{self.n_epochs}"
-            f"  validation error {row['val_error']:6.2%} nll {row['val_nll']:<6.3g}"
+            f"  validation {format_terms(validation)}"
             f"  training {format_terms(train)}  {row['examples_per_second']:.0f} examples/s"
         )
         if self.bar is None:

@@ -8,7 +8,7 @@ from dhm.config import parse_config, read_config
 from dhm.data import load, split_validation
 from dhm.errors import ConfigError, DataError
 from dhm.evaluation.evaluate import evaluate
-from dhm.models.build import load_model
+from dhm.models.build import check_domain, load_model
 
 
 def evaluate_run(
@@ -20,7 +20,7 @@ def evaluate_run(
     """Error, nll, ECE and log p(x) of a run's best weights on validation and test data.
 
     Arguments:
-        run: a run folder; or a weights file, which needs `dataset`.
+        run: a run folder, or a weights file in one; a weights file elsewhere needs `dataset`.
         dataset: other data, of the same shape and classes, split as the run's options say.
         data_dir: folder to look for data in first.
         n_eval_samples: importance samples for log p(x), instead of the run's own number.
@@ -36,7 +36,9 @@ def evaluate_run(
         True
     """
     model = load_model(run)
-    options = Path(run) / "config.yaml"
+    # A weights file in a run folder was trained with the splits that the folder's options say.
+    folder = Path(run) if Path(run).is_dir() else Path(run).parent
+    options = folder / "config.yaml"
     config = parse_config(read_config(options)) if options.is_file() else None
     if config is None and dataset is None:
         raise ConfigError(f"{run} does not say what it was trained on: name a --dataset")
@@ -54,6 +56,7 @@ def evaluate_run(
             f"{config.dataset} has {_described(*found)}; the model was trained on "
             f"{_described(model.spec.shape, model.spec.dtype, model.spec.classes)}"
         )
+    check_domain(model, data)
     _, validation = split_validation(data.train, config.val_size, config.seed_data)
     return {
         "dataset": config.dataset,

@@ -95,7 +95,11 @@ class RunFolder:
         """Make the folder, empty; put a run of that name aside if asked to."""
         self.check_free(overwrite)
         with writing(str(self.path)):
-            if self.path.exists():
+            if self.replaced.exists() and self.latest_checkpoint() is None:
+                # What lies here was killed before its first checkpoint; the run it was to replace
+                # is still put aside, and stays there.
+                shutil.rmtree(self.path, ignore_errors=True)
+            elif self.path.exists():
                 shutil.rmtree(self.replaced, ignore_errors=True)
                 self.path.rename(self.replaced)
             self.path.mkdir(parents=True)

@@ -83,7 +83,9 @@ def train(
     data = prepare(dataset, config)
     config = fill_in(config, data, engine.num_processes)
     set_seed(config.seed)  # the same weights in every process
-    model = build_model(config.model, config.network, dataset, config.own_options())
+    # The scaling of inputs, too, is learnt from the examples that are trained on, and no others.
+    seen = replace(dataset, train=data.unlabeled or data.labeled)
+    model = build_model(config.model, config.network, seen, config.own_options())
     if config.reload is not None and not resume:
         copy_weights(model, load_model(config.reload), config.reload)
     if not resume:
@@ -240,7 +242,7 @@ def _find_run(config: TrainConfig, resume: bool, overwrite: bool) -> RunFolder |
 
 def _make_run(run: RunFolder | None, config: TrainConfig, overwrite: bool) -> RunFolder:
     if run is None:
-        run = new_run(Path(config.run_dir), f"{Path(config.dataset).stem}-{config.model}")
+        run = new_run(Path(config.run_dir), f"{Path(config.dataset).resolve().stem}-{config.model}")
     else:
         run.create(overwrite)
     try:
