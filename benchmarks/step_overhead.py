@@ -2,7 +2,7 @@
 
 Bare: forward, backward and Adam of the same model on one batch held in memory. The loop: all of
 `Trainer`'s epoch but validation, so batches gathered from bytes, clipping, logging and Accelerate
-too. Both take turns in one process, each a few steps at a time, so that a busy machine slows both;
+too. Both take turns in one process, a step each in turn, so that a busy machine slows both;
 the ratio is that of the medians. Run on an otherwise idle machine.
 
     python benchmarks/step_overhead.py          # some minutes
@@ -30,8 +30,8 @@ from dhm.training.run_folder import RunFolder
 from dhm.training.trainer import Trainer
 
 RESULTS = Path(__file__).parent / "results" / "step_overhead.json"
-N_BATCH, STEPS, ROUNDS = 128, 4, 9
-CASES = [("paper", (1, 28, 28)), ("paper", (3, 32, 32)), ("small", (1, 28, 28))]
+N_BATCH, STEPS, ROUNDS = 128, 1, 20
+CASES = [("paper", (1, 28, 28)), ("paper", (3, 32, 32))]
 
 
 def measure(network: str, shape: tuple[int, int, int]) -> dict[str, Any]:

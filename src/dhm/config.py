@@ -82,7 +82,7 @@ class TrainConfig:
     )
     val_size: float = option(
         0.1,
-        "validation examples split off the training set: a share below 1, or a number",
+        "validation examples split off: a share of the labelled ones below 1, or a number",
         group="data",
         above=0,
     )
@@ -183,7 +183,7 @@ class TrainConfig:
     )
     patience: int | None = option(
         None,
-        "stop after this many epochs without a better validation error [never]",
+        "stop after this many epochs without better weights by validation [never]",
         group="training",
         low=1,
     )
