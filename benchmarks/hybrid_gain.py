@@ -142,8 +142,8 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 def spread(values: list[float], sign: bool = False) -> str:
     """Mean and standard deviation over seeds."""
-    sd = stdev(values) if len(values) > 1 else 0.0
-    return f"{mean(values):{'+' if sign else ''}.2f} ± {sd:.2f}"
+    centre = f"{mean(values):{'+' if sign else ''}.2f}"
+    return f"{centre} ± {stdev(values):.2f}" if len(values) > 1 else centre
 
 
 if __name__ == "__main__":
