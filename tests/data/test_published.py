@@ -191,7 +191,7 @@ def test_missing_files_are_named(tmp_path: Path, write_mnist: Callable[..., Path
 
 
 def test_an_unknown_name_lists_the_known_ones() -> None:
-    with pytest.raises(DataNotFoundError, match=r"'minst'; did you mean mnist\?") as caught:
+    with pytest.raises(DataNotFoundError, match=r"'minst'; did you mean 'mnist'\?") as caught:
         load("minst")
     assert all(name in str(caught.value) for name in NAMES)
     with pytest.raises(DataNotFoundError):
