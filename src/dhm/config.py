@@ -247,10 +247,7 @@ class TrainConfig:
         """
         from dhm.models.registry import model_class
 
-        cls = model_class(self.model)
-        defaults = dict(cls.options[self.network])
-        if cls.uses_unlabeled:
-            defaults["n_lbl_batch"] = 100
+        defaults = dict(model_class(self.model).options[self.network])
         for name in model_options():
             given = getattr(self, name)
             if given is not None and name not in defaults:

@@ -170,6 +170,10 @@ class SupervisedHDGM(GenerativeModel):
 class SemisupHDGM(SupervisedHDGM):
     """The explicit hybrid with unlabelled examples in G(x)."""
 
+    options: ClassVar[dict[str, dict[str, Any]]] = {
+        network: {**options, "n_lbl_batch": 100}
+        for network, options in SupervisedHDGM.options.items()
+    }
     uses_unlabeled = True
 
 
