@@ -11,6 +11,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
+from dhm.consistency.registry import METHODS
 from dhm.errors import ConfigError
 from dhm.models.registry import MODELS
 from dhm.suggest import did_you_mean
@@ -19,6 +20,8 @@ Network = Literal["small", "paper"]
 Likelihood = Literal["auto", "bernoulli", "gaussian", "discretized-logistic"]
 Algorithm = Literal["adam", "sgd"]
 Precision = Literal["no", "bf16", "fp16"]
+Augment = Literal["auto", "none", "image", "mirrored-image", "table"]
+ClassPrior = Literal["labels", "uniform", "none"]
 
 MAX_SEED = 2**31 - 1
 """Every generator takes seeds up to this, and one more for each process."""
@@ -37,6 +40,8 @@ def option(
     below: float | None = None,
     choices: Iterable[str] | None = None,
     model: bool = False,
+    used_by: Iterable[str] = (),
+    otherwise: Any = None,
     place: bool = False,
 ) -> Any:
     """A field of `TrainConfig`.
@@ -51,9 +56,16 @@ def option(
         high: largest value allowed; `below`, its exclusive twin.
         choices: the values allowed, where the type does not say.
         model: an option some models do not have; its default is then the model's.
+        used_by: the weights of which one must be above 0 for it to mean anything.
+        otherwise: its default where it does.
         place: says where a run lies, not what it computes: left out of `config.yaml`.
     """
     return field(default=default, metadata={k: v for k, v in locals().items() if k != "default"})
+
+
+def consistency(help: str) -> Any:
+    """The field of `TrainConfig` for the weight of a consistency method."""
+    return option(0.0, f"weight: {help}; 0 is off", group="consistency", low=0)
 
 
 @dataclass(frozen=True)
@@ -130,6 +142,65 @@ class TrainConfig:
         "start from the weights of this run folder or weights file",
         group="model",
         metavar="RUN",
+    )
+
+    pi_model: float = consistency("agreement of two random passes over an input")
+    temporal_ensembling: float = consistency("agreement with the mean of earlier epochs")
+    mean_teacher: float = consistency("agreement with a model of averaged weights")
+    vat: float = consistency("agreement under the worst small change of the input")
+    latent_vat: float = consistency("the same where z is changed, in what is generated from it")
+    entropy: float = consistency("certainty: the entropy of each prediction")
+    information: float = consistency("certainty and balance: minus the information of y on x")
+    iic: float = consistency("minus the information of two copies' classes on each other")
+    fixmatch: float = consistency("confident predictions as labels of strong copies")
+    mixup: float = consistency("linearity between two inputs")
+    augment: Augment | None = option(
+        None,
+        "random copies of inputs, also of labelled ones; auto chooses by the data [auto with any "
+        "of the above, else none]",
+        group="consistency",
+    )
+    rampup: float | None = option(
+        None,
+        "epochs over which these weights rise to their values; 0 is at once [0]",
+        group="consistency",
+        low=0,
+        used_by=METHODS,
+        otherwise=0.0,
+    )
+    threshold: float | None = option(
+        None,
+        "confidence from which a prediction serves as a label [0.95]",
+        group="consistency",
+        low=0,
+        high=1,
+        used_by=("fixmatch",),
+        otherwise=0.95,
+    )
+    class_prior: ClassPrior | None = option(
+        None,
+        "shares of the classes that predictions are aligned with [labels]",
+        group="consistency",
+        used_by=("fixmatch",),
+        otherwise="labels",
+    )
+    teacher_decay: float | None = option(
+        None,
+        "decay of the teacher's average [0.99]",
+        group="consistency",
+        low=0,
+        below=1,
+        used_by=("mean_teacher",),
+        otherwise=0.99,
+    )
+    vat_epsilon: float | None = option(
+        None,
+        "size of the change: root mean square over pixels, standardised features or entries of "
+        "z [0.1]",
+        group="consistency",
+        above=0,
+        used_by=("vat", "latent_vat"),
+        otherwise=0.1,
     )
 
     epochs: int | None = option(
@@ -236,6 +307,17 @@ class TrainConfig:
             )
         if self.sup_weight == 0 and self.unsup_weight == 0:
             raise ConfigError("--sup_weight and --unsup_weight are both 0: nothing to train")
+        if self.sup_weight == 0 and (on := self.methods()):
+            raise ConfigError(
+                f"--{on[0]} regularises the classifier, which --sup_weight 0 leaves out"
+            )
+        for f in fields(self):
+            users = f.metadata["used_by"]
+            if users and getattr(self, f.name) is not None and not self._uses(f):
+                raise ConfigError(
+                    f"--{f.name} is a setting of --{', --'.join(users)}, and of these none is "
+                    f"above 0: give one a weight, or leave --{f.name} out"
+                )
         if self.alg == "sgd" and (self.b1 is not None or self.b2 is not None):
             raise ConfigError("--b1 and --b2 are Adam's: they cannot be used with --alg sgd")
         return self
@@ -254,10 +336,22 @@ class TrainConfig:
                 raise ConfigError(f"--{name} cannot be used with --model {self.model}")
             if given is not None:
                 defaults[name] = given
+        defaults["augment"] = self.augment or ("auto" if self.methods() else "none")
+        for f in fields(self):
+            if self._uses(f) and getattr(self, f.name) is None:
+                defaults[f.name] = f.metadata["otherwise"]
         if self.alg == "adam":
             defaults |= {"b1": 0.9 if self.b1 is None else self.b1}
             defaults |= {"b2": 0.999 if self.b2 is None else self.b2}
         return replace(self, **defaults).check()
+
+    def methods(self) -> list[str]:
+        """The consistency methods that are on."""
+        return [name for name in METHODS if getattr(self, name)]
+
+    def _uses(self, f: "Field[Any]") -> bool:
+        """Whether an option is a setting of a consistency method that is on."""
+        return not set(self.methods()).isdisjoint(f.metadata["used_by"])
 
     def own_options(self) -> dict[str, Any]:
         """The options that only some models have, where this run's model has them."""

@@ -54,6 +54,8 @@ class Dataset:
     train: Examples
     test: Examples
     classes: tuple[str, ...]
+    symmetric: bool = False
+    """True for images whose mirror image is as good an example of its class."""
 
     @property
     def shape(self) -> tuple[int, ...]:

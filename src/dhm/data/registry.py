@@ -1,6 +1,7 @@
 """`load`: a name or a path to a checked data set."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from dhm.data.assemble import Parts, assemble
@@ -67,7 +68,8 @@ def load(
     if source is not None:
         name = str(name_or_path)
         parts = source.read(_files(name, source, data_dir, download, progress))
-        return assemble(parts, name, seed_data, source.classes)
+        dataset = assemble(parts, name, seed_data, source.classes)
+        return replace(dataset, symmetric=source.symmetric)
     path = by_path(str(name_or_path), data_dir) if str(name_or_path) else None
     if path is None:
         raise DataNotFoundError(

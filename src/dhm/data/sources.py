@@ -25,7 +25,8 @@ class Source:
     """A data set by name: the reader is given one path per file, in this order.
 
     `folder` is the sub-folder the files are kept in, `mirrors` the addresses tried in turn,
-    `classes` what labels 0, 1, 2 ... stand for (without it, whatever labels occur).
+    `classes` what labels 0, 1, 2 ... stand for (without it, whatever labels occur), `symmetric`
+    whether a mirror image is as good an example of its class.
     """
 
     read: Callable[[Sequence[Path]], Parts]
@@ -33,6 +34,7 @@ class Source:
     files: tuple[PublishedFile, ...] = ()
     mirrors: tuple[str, ...] = ()
     classes: tuple[str, ...] | None = None
+    symmetric: bool = False
 
 
 def _idx(*md5: str) -> tuple[PublishedFile, ...]:
@@ -112,6 +114,7 @@ SOURCES: dict[str, Source] = {
             "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
         ),
         _CLOTHES,
+        symmetric=True,
     ),
     "svhn": _SVHN,
     "svhn-extra": replace(
@@ -133,6 +136,7 @@ SOURCES: dict[str, Source] = {
         ),
         ("https://www.cs.toronto.edu/~kriz/", "https://cave.cs.toronto.edu/kriz/"),
         _CIFAR10,
+        symmetric=True,
     ),
     "random": Source(make_random),
 }

@@ -25,6 +25,8 @@ class Batch(NamedTuple):
     """(U, *shape) for the models that learn from unlabelled examples."""
     epoch: float = 0.0
     """Epochs trained so far, with the fraction of this one: what ramps and warm-ups depend on."""
+    positions: Tensor | None = None
+    """Where `x_unlabeled` (U,), or `x` (B,) where there is none, stand among all of their kind."""
 
 
 class Loss(NamedTuple):
@@ -81,6 +83,11 @@ class Model(nn.Module, ABC):
     @abstractmethod
     def logits(self, x: Tensor) -> Tensor:
         """Logits of p(y|x), (B, n_classes), from inputs as stored."""
+
+    @property
+    def classifier_player(self) -> str:
+        """The player that owns p(y|x), to whose loss consistency terms are added."""
+        return next(iter(self.players()))
 
     @property
     def has_classifier(self) -> bool:

@@ -55,6 +55,24 @@ class SupervisedCNN(Discriminative):
         return networks.cnn(self.spec.shape, self.n_classes)
 
 
+class SemisupMLP(SupervisedMLP):
+    """The same, with unlabelled examples for the consistency methods alone."""
+
+    options: ClassVar[dict[str, dict[str, Any]]] = {
+        network: {"n_lbl_batch": 100} for network in SupervisedMLP.options
+    }
+    uses_unlabeled = True
+
+
+class SemisupCNN(SupervisedCNN):
+    """The same, with unlabelled examples for the consistency methods alone."""
+
+    options: ClassVar[dict[str, dict[str, Any]]] = {
+        network: {"n_lbl_batch": 100} for network in SupervisedCNN.options
+    }
+    uses_unlabeled = True
+
+
 def cross_entropy_loss(logits: Tensor, y: Tensor) -> Loss:
     """-E log p(y|x) in nats, with the share of examples whose most probable class is wrong."""
     nll = F.cross_entropy(logits.float(), y)

@@ -13,6 +13,8 @@ MODELS = {
     "softmax": "dhm.models.discriminative:Softmax",
     "supervised-mlp": "dhm.models.discriminative:SupervisedMLP",
     "supervised-cnn": "dhm.models.discriminative:SupervisedCNN",
+    "semisup-mlp": "dhm.models.discriminative:SemisupMLP",
+    "semisup-cnn": "dhm.models.discriminative:SemisupCNN",
     "supervised-hdgm": "dhm.models.explicit:SupervisedHDGM",
     "semisup-hdgm": "dhm.models.explicit:SemisupHDGM",
 }

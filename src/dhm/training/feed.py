@@ -86,22 +86,27 @@ class Feed:
                 self._stream(self.unlabeled, main[first_step:]),
             ]
         for step, parts in enumerate(zip(*streams, strict=True), start=first_step):
-            x, y = parts[0]
+            x, y, _ = parts[0]
             x_unlabeled = parts[1][0] if len(parts) > 1 else None
-            yield Batch(x, y, x_unlabeled, epoch + step / steps), factors[step]
+            yield Batch(x, y, x_unlabeled, epoch + step / steps, parts[-1][2]), factors[step]
 
     def _share(self, batch: Index) -> Index:
         return batch[self.process :: self.n_processes]
 
-    def _stream(self, examples: Examples, batches: list[Index]) -> Iterator[tuple[Tensor, Tensor]]:
+    def _stream(
+        self, examples: Examples, batches: list[Index]
+    ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """This process's share of each batch: inputs, labels and positions."""
         shares = [self._share(batch) for batch in batches]
         at_a_time = max(1, self._superbatch_size(examples) // max(map(len, shares), default=1))
         for start in range(0, len(shares), at_a_time):
             group = shares[start : start + at_a_time]
-            taken = examples.take(np.concatenate(group))
-            x, y = to_device(taken.x, self.device), to_device(taken.y, self.device)
+            index = np.concatenate(group)
+            taken = examples.take(index)
+            resident = [to_device(part, self.device) for part in (taken.x, taken.y, index)]
             sizes = [len(share) for share in group]
-            yield from zip(x.split(sizes), y.split(sizes), strict=True)
+            x, y, positions = (part.split(sizes) for part in resident)
+            yield from zip(x, y, positions, strict=True)
 
     def _superbatch_size(self, examples: Examples) -> int:
         if self.n_superbatch is not None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from accelerate.utils import set_seed
 
 from dhm.config import TrainConfig
+from dhm.consistency.build import regularize
 from dhm.data import load
 from dhm.data.dataset import UNLABELED, Dataset, Examples
 from dhm.data.splits import hide_labels, labeled_subset, split_validation
@@ -44,6 +45,8 @@ class TrainingData:
     """Every training input, for the models that learn from unlabelled ones."""
     validation: Examples
     test: Examples
+    symmetric: bool = False
+    """As in `Dataset`."""
 
 
 def train(
@@ -124,9 +127,10 @@ def _train(
         engine.process_index,
         engine.num_processes,
     )
+    objective = regularize(model, config, data.labeled, feed.n_main, data.symmetric)
     show = Progress(progress and engine.is_main_process)
     pictures = picture_writer(run, data.validation, config.seed)
-    trainer = Trainer(model, feed, data.validation, config, engine, run, pictures, show)
+    trainer = Trainer(objective, feed, data.validation, config, engine, run, pictures, show)
     set_seed(config.seed, device_specific=True)  # but noise of its own for each
     if resume:
         trainer.resume(_value(run.latest_checkpoint()))
@@ -156,14 +160,14 @@ def prepare(dataset: Dataset, config: TrainConfig) -> TrainingData:
         if config.n_labeled is not None:
             training = hide_labels(training, config.n_labeled, config.seed_data)
         labeled = training.take((training.y != UNLABELED).nonzero()[0])
-        return TrainingData(labeled, training, validation, dataset.test)
+        return TrainingData(labeled, training, validation, dataset.test, dataset.symmetric)
     if config.n_labeled is not None:
         labeled = labeled_subset(training, config.n_labeled, config.seed_data)
     elif (training.y == UNLABELED).any():
         labeled = training.take((training.y != UNLABELED).nonzero()[0])
     else:
         labeled = training
-    return TrainingData(labeled, None, validation, dataset.test)
+    return TrainingData(labeled, None, validation, dataset.test, dataset.symmetric)
 
 
 def fill_in(config: TrainConfig, data: TrainingData, n_processes: int) -> TrainConfig:

@@ -18,12 +18,13 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from dhm.config import TrainConfig
+from dhm.consistency.regularized import Regularized
 from dhm.data.dataset import Examples
 from dhm.errors import ConfigError, DivergedError, RunError
 from dhm.evaluation.evaluate import METRICS, evaluate
 from dhm.models.base import Loss, Model
 from dhm.models.build import save_model
-from dhm.training.average import moving_average
+from dhm.nn.average import moving_average
 from dhm.training.feed import Feed
 from dhm.training.progress import Progress
 from dhm.training.run_folder import RunFolder, writing
@@ -63,7 +64,7 @@ class Trainer:
 
     def __init__(
         self,
-        model: Model,
+        objective: Regularized,
         feed: Feed,
         validation: Examples,
         config: TrainConfig,
@@ -77,7 +78,8 @@ class Trainer:
         self.on_picture, self.progress = on_picture, progress
         assert config.epochs is not None and config.rampdown is not None
         self.n_epochs, self.rampdown_length = config.epochs, config.rampdown
-        self.model = model.to(engine.device)
+        self.objective = objective.to(engine.device)
+        self.model = self.objective.model
         self.players = {
             name: [p for p in parameters if p.numel()]
             for name, parameters in self.model.players().items()
@@ -86,7 +88,7 @@ class Trainer:
             name: engine.prepare(self._make_optimizer(parameters))
             for name, parameters in self.players.items()
         }
-        self.wrapped = engine.prepare(self.model)
+        self.wrapped = engine.prepare(self.objective)
         self.average: AveragedModel | None = None
         if config.ema:
             self.average = moving_average(self.model, config.ema)

@@ -1,0 +1,39 @@
+"""The choices of `--augment`."""
+
+from collections.abc import Callable
+
+from dhm.augment.base import Augmentation, NoAugmentation
+from dhm.augment.images import ImageAugmentation
+from dhm.augment.tables import TableAugmentation
+from dhm.errors import ConfigError
+
+AUGMENTATIONS: dict[str, Callable[[tuple[int, ...]], Augmentation]] = {
+    "none": lambda shape: NoAugmentation(),
+    "image": lambda shape: ImageAugmentation(scene=shape[0] > 1),
+    "mirrored-image": lambda shape: ImageAugmentation(scene=shape[0] > 1, mirror=True),
+    "table": lambda shape: TableAugmentation(),
+}
+"""By name, what makes an augmentation for examples of a shape.
+
+Images of one channel stand on black; those of more channels are scenes.
+"""
+
+
+def make_augmentation(name: str, shape: tuple[int, ...], symmetric: bool = False) -> Augmentation:
+    """The augmentation of this name for examples of a shape, (C, H, W) or (D,).
+
+    `auto` is the one for tables or for images, mirrored where the data set is `symmetric`. Raises
+    `ConfigError` where examples are not of the kind.
+
+    Example:
+        >>> make_augmentation("auto", (1, 8, 8)).mirror
+        False
+    """
+    is_image = len(shape) == 3
+    if name == "auto":
+        name = ("mirrored-image" if symmetric else "image") if is_image else "table"
+    if name != "none" and is_image != (name != "table"):
+        raise ConfigError(
+            f"--augment {name} cannot be used on examples of shape {shape}: use --augment auto"
+        )
+    return AUGMENTATIONS[name](shape)

@@ -1,0 +1,53 @@
+"""Virtual adversarial training on what the generator makes of z."""
+
+from typing import Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from dhm.consistency.base import ConsistencyMethod, Task, Views
+from dhm.consistency.vat import adversarial_direction, divergence, without_dropout
+from dhm.errors import ConfigError
+
+
+@runtime_checkable
+class HasLatent(Protocol):
+    """A model that can go from x to z and back."""
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Inputs as stored (B, *shape) -> z (B, n_latent)."""
+
+    def decode(self, z: Tensor) -> Tensor:
+        """z (B, n_latent) -> means of p(x|z), network inputs (B, *shape)."""
+
+
+class LatentVAT(ConsistencyMethod):
+    """C = E KL(p(y|g(z)) || p(y|g(z + r))), z = e(x), for the r of a given size that maximises it.
+
+    What is compared stays on the inputs that the generator g can draw. Only the classifier is
+    trained: z and both inputs are taken as they are. The size of r is as in `VAT`.
+
+    References:
+        Miyato et al., Virtual adversarial training, TPAMI 2018, for r; here in the latent space.
+    """
+
+    def __init__(self, task: Task) -> None:
+        super().__init__(task)
+        if not isinstance(task.model, HasLatent):
+            raise ConfigError(
+                f"--latent_vat cannot be used with --model {task.model.spec.model}, which has no "
+                f"latent variable to perturb: use --vat, or a hybrid"
+            )
+        self.epsilon = task.vat_epsilon
+
+    def forward(self, views: Views) -> Tensor:
+        model = views.model
+        assert isinstance(model, HasLatent)
+        with without_dropout(views.model):
+            with torch.no_grad():
+                z = model.encode(model.standardize.inverse(views.inputs))
+                target = views.logits(model.decode(z)).log_softmax(1)
+            d = adversarial_direction(lambda z: views.logits(model.decode(z)), z, target)
+            with torch.no_grad():
+                perturbed = model.decode(z + self.epsilon * d)
+            return divergence(target, views.logits(perturbed))

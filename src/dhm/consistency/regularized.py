@@ -1,0 +1,89 @@
+"""A model and the consistency methods its training is regularised by."""
+
+from collections.abc import Mapping
+from math import exp
+from typing import NamedTuple
+
+from torch import nn
+
+from dhm.augment.base import Augmentation, NoAugmentation
+from dhm.consistency.base import ConsistencyMethod, Views
+from dhm.models.base import Batch, Loss, Model
+
+
+class Weighted(NamedTuple):
+    """A method and the weight of its C."""
+
+    weight: float
+    method: ConsistencyMethod
+
+
+class Regularized(nn.Module):
+    """What is trained: a model's losses, and for the player that owns p(y|x) the methods' too.
+
+        loss + w(t) sum of weight_i C_i
+
+    Labelled inputs are shown to that player as weak copies. Unlabelled ones, from which densities
+    are learnt, come as they are: of a model without an unlabelled stream the labelled inputs
+    themselves take that place.
+
+    Arguments:
+        model: the model.
+        methods: by name, as the terms are logged.
+        augmentation: what makes weak and strong copies.
+        rampup: epochs over which w rises, see `ramp`.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        methods: Mapping[str, Weighted] | None = None,
+        augmentation: Augmentation | None = None,
+        rampup: float = 0.0,
+    ) -> None:
+        super().__init__()
+        methods = methods or {}
+        self.model = model
+        self.methods = nn.ModuleDict({name: method for name, (_, method) in methods.items()})
+        self.weights = {name: weight for name, (weight, _) in methods.items()}
+        self.augmentation = augmentation or NoAugmentation()
+        self.rampup = rampup
+        self.weak_gradient = any(method.weak_gradient for _, method in methods.values())
+        self.player = model.classifier_player
+
+    def forward(self, batch: Batch, player: str) -> Loss:
+        """One player's loss on a batch."""
+        if player != self.player:
+            return self.model(batch, player)
+        loss: Loss = self.model(self._shown(batch), player)
+        if not self.methods:
+            return loss
+        views = Views(self.model, batch, self.augmentation, self.weak_gradient)
+        w = ramp(batch.epoch, self.rampup)
+        total, terms = loss.total, dict(loss.terms)
+        for name, method in self.methods.items():
+            c = method(views)
+            total = total + w * self.weights[name] * c
+            terms[name] = c.detach()
+        return Loss(total, terms | views.notes)
+
+    def _shown(self, batch: Batch) -> Batch:
+        if isinstance(self.augmentation, NoAugmentation):
+            return batch
+        standardize = self.model.standardize
+        weak = standardize.inverse(self.augmentation.weak(standardize(batch.x)))
+        x_unlabeled = batch.x if batch.x_unlabeled is None else batch.x_unlabeled
+        return batch._replace(x=weak, x_unlabeled=x_unlabeled)
+
+
+def ramp(epoch: float, length: float) -> float:
+    """The factor w of all consistency terms: exp(-5 (1 - t)^2), t from 0 to 1 over `length` epochs.
+
+    Reference:
+        Laine & Aila, Temporal ensembling for semi-supervised learning, ICLR 2017.
+
+    Example:
+        >>> [round(ramp(e, 10), 4) for e in (0, 5, 10, 20)]
+        [0.0067, 0.2865, 1.0, 1.0]
+    """
+    return exp(-5 * (1 - epoch / length) ** 2) if epoch < length else 1.0
