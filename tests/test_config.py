@@ -35,6 +35,14 @@ from dhm.models.registry import MODELS
         ({"dataset": ["a"]}, "--dataset takes a word"),
         ({"alg": "sgd", "b1": 0.9}, "--b1 and --b2 are Adam's"),
         ({"sup_weight": 0, "unsup_weight": 0.0}, "both 0"),
+        ({"fixmatch": -1}, "--fixmatch should be at least 0"),
+        ({"fixmatch": 1, "threshold": 1.1}, "--threshold should be at most 1"),
+        ({"vat": 1, "threshold": 0.5}, "--threshold is a setting of --fixmatch"),
+        ({"teacher_decay": 0.9}, "--teacher_decay is a setting of --mean_teacher"),
+        ({"vat": 1, "vat_epsilon": 0}, "--vat_epsilon should be above 0"),
+        ({"rampup": 3}, "--rampup is a setting of --pi_model, --temporal_ensembling,"),
+        ({"sup_weight": 0, "iic": 1}, "--iic regularises the classifier"),
+        ({"augment": "images"}, "did you mean 'image'"),
         ({"logname": "a/b"}, "--logname is the name of one folder"),
     ],
 )
@@ -50,11 +58,27 @@ def test_a_model_refuses_what_it_lacks_and_fills_in_the_rest(model: str) -> None
     has = {name for name in model_options() if getattr(config, name) is not None}
     hybrid = set(model_options()) - {"n_lbl_batch"}
     expected = {"semisup-hdgm": {*hybrid, "n_lbl_batch"}, "supervised-hdgm": hybrid}
+    expected |= {name: {"n_lbl_batch"} for name in ("semisup-cnn", "semisup-mlp")}
     assert has == expected.get(model, set())
     for name in set(model_options()) - has:
         value: Any = "gaussian" if name == "likelihood" else 1
         with pytest.raises(ConfigError, match=f"--{name} cannot be used with --model {model}"):
             TrainConfig(model=model, **{name: value}).for_model()
+
+
+def test_settings_of_consistency_methods_appear_with_them() -> None:
+    names = ("augment", "rampup", "threshold", "class_prior", "teacher_decay", "vat_epsilon")
+
+    def settings(**options: Any) -> list[Any]:
+        config = TrainConfig(**options).for_model()
+        assert config.for_model() == config
+        return [getattr(config, name) for name in names]
+
+    assert settings() == ["none", None, None, None, None, None]
+    assert settings(augment="auto") == ["auto", None, None, None, None, None]
+    assert settings(fixmatch=1.0) == ["auto", 0.0, 0.95, "labels", None, None]
+    assert settings(latent_vat=1.0, augment="none", rampup=2) == ["none", 2, None, None, None, 0.1]
+    assert settings(mean_teacher=1.0, teacher_decay=0.9)[4] == 0.9
 
 
 def test_adam_alone_has_betas() -> None:

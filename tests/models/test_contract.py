@@ -16,7 +16,7 @@ from dhm.models.registry import MODELS
 
 SHAPES = [(1, 8, 8), (3, 9, 14), (1, 1, 1), (6,)]
 CASES = list(product(MODELS, ("small",), SHAPES)) + [
-    (name, "paper", (1, 8, 8)) for name in MODELS if name != "supervised-mlp"
+    (name, "paper", (1, 8, 8)) for name in MODELS if not name.endswith("-mlp")
 ]
 
 

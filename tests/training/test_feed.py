@@ -41,6 +41,9 @@ def batches(feed: Feed, epoch: int = 0, first_step: int = 0) -> list[tuple[list[
     found = []
     for batch, _ in feed.epoch(epoch, first_step):
         assert torch.equal(batch.x[:, 0], batch.y.float())
+        # Example i of either stream is the i-th of the main one.
+        main = batch.x if batch.x_unlabeled is None else batch.x_unlabeled
+        assert torch.equal(main[:, 0].long(), batch.positions)
         parts = [batch.x] if batch.x_unlabeled is None else [batch.x, batch.x_unlabeled]
         found.append(tuple(x[:, 0].int().tolist() for x in parts))
     return found

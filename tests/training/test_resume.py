@@ -61,6 +61,16 @@ CASES = {
     ),
     "cnn, momentless": (5, {"model": "supervised-cnn", "alg": "sgd", "lr": 0.1}),
     "warm-up, K samples": (9, {"warmup": 1.5, "n_samples": 2, "rampdown": 1}),
+    "consistency": (
+        10,
+        {
+            "model": "semisup-cnn",
+            **{"n_labeled": 50, "n_lbl_batch": 20, "n_batch": 200, "rampup": 1.0},
+            **{"temporal_ensembling": 1.0, "mean_teacher": 1.0, "fixmatch": 1.0, "threshold": 0.2},
+            **{"vat": 1.0, "mixup": 1.0},
+        },
+    ),
+    "consistency of a hybrid": (9, {"iic": 0.5, "pi_model": 2.0, "augment": "image", "ema": 0.9}),
     "patience": (9, {"patience": 1, "epochs": 4, "lr": 1e-5}),
 }
 

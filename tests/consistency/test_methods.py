@@ -1,0 +1,249 @@
+"""Each method against numbers worked out by hand, or against its equation in closed form."""
+
+from collections.abc import Callable
+from math import exp, log
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from dhm.consistency.build import class_prior
+from dhm.consistency.entropy import Entropy
+from dhm.consistency.fixmatch import FixMatch
+from dhm.consistency.iic import IIC
+from dhm.consistency.information import Information
+from dhm.consistency.latent_vat import LatentVAT
+from dhm.consistency.mean_teacher import MeanTeacher
+from dhm.consistency.mixup import Mixup
+from dhm.consistency.pi_model import PiModel
+from dhm.consistency.regularized import ramp
+from dhm.consistency.temporal_ensembling import TemporalEnsembling
+from dhm.consistency.vat import VAT, adversarial_direction, unit_scale
+from dhm.data.dataset import Examples
+from dhm.models.base import Batch
+
+Make = Callable[..., Any]
+
+
+def logits(*rows: list[float]) -> Tensor:
+    """Those of predictions with these probabilities."""
+    return torch.tensor(rows).log()
+
+
+@pytest.fixture
+def two(linear: Make) -> Any:
+    """A model of two inputs and two classes."""
+    return linear(torch.eye(2), torch.zeros(2))
+
+
+def batch(*positions: int) -> Batch:
+    return Batch(torch.zeros(0), torch.zeros(0), positions=torch.tensor(positions))
+
+
+def test_pi_model(two: Any, make_task: Make, given: Make) -> None:
+    views = given(
+        weak_logits=logits([0.5, 0.5], [0.8, 0.2]),
+        other_weak_logits=logits([0.7, 0.3], [0.8, 0.2]),
+    )
+    # (0.2^2 + 0.2^2 + 0 + 0) / 4
+    assert PiModel(make_task(two))(views).item() == pytest.approx(0.02)
+
+
+def test_temporal_ensembling_corrects_its_bias(two: Any, make_task: Make, given: Make) -> None:
+    method = TemporalEnsembling(make_task(two))
+    first, second, third = [0.5, 0.5], [0.9, 0.1], [0.2, 0.8]
+    view = batch(7), batch(7, 3)
+    assert method(given(batch=view[0], weak_logits=logits(first))) == 0
+    # z = 0.4 first, over 1 - 0.6 is first itself; the other example has no past, and costs nothing.
+    c = method(given(batch=view[1], weak_logits=logits(second, third)))
+    assert c.item() == pytest.approx(0.4**2 / 2)
+    # z = 0.6 * 0.4 first + 0.4 second, over 1 - 0.36.
+    target = (0.24 * np.array(first) + 0.4 * np.array(second)) / 0.64
+    c = method(given(batch=view[0], weak_logits=logits(third)))
+    assert c.item() == pytest.approx(((np.array(third) - target) ** 2).mean())
+    assert method.counts.tolist() == [0, 0, 0, 1, 0, 0, 0, 3] + [0] * 16
+
+
+def test_mean_teacher_is_the_average_of_the_weights(
+    linear: Make, make_task: Make, given: Make
+) -> None:
+    model = linear(torch.zeros(2, 2), torch.zeros(2))
+    method = MeanTeacher(make_task(model, teacher_decay=0.1))
+    u = torch.zeros(5, 2)
+
+    def cost() -> Tensor:
+        weak = model.logits(u)
+        return method(given(model=model, other_weak=u, weak_logits=weak))
+
+    assert cost() == 0
+    model.network[1].bias.data = torch.tensor([1.0, 0.0])
+    # The second update: decay min(0.1, 2/11), so the teacher's bias is 0.9.
+    expected = (1 / (1 + exp(-1)) - 1 / (1 + exp(-0.9))) ** 2
+    assert cost().item() == pytest.approx(expected, rel=1e-4)
+    assert method.teacher.network[1].bias.tolist() == pytest.approx([0.9, 0.0])
+    assert model.network[1].bias.tolist() == [1.0, 0.0]
+
+
+def test_vat_finds_the_direction_of_the_fisher_matrix() -> None:
+    """KL(p(x) || p(x + d)) of softmax(W x) is d' H d / 2 with H = W' (diag p - p p') W."""
+    torch.manual_seed(0)
+    w, u = torch.randn(5, 7), torch.randn(6, 7)
+    target = (u @ w.T).log_softmax(1)
+    torch.manual_seed(1)
+    found = adversarial_direction(lambda v: v @ w.T, u, target)
+    torch.manual_seed(1)
+    d = torch.randn_like(u)
+    for i, p in enumerate(target.exp()):
+        h = w.T @ (torch.diag(p) - torch.outer(p, p)) @ w
+        assert torch.cosine_similarity(found[i], h @ d[i], 0) > 0.999
+    torch.testing.assert_close(found.square().mean(1), torch.ones(6))
+
+
+def test_vat_of_two_classes_in_closed_form(linear: Make, make_task: Make, given: Make) -> None:
+    """Of two classes the worst direction is the difference of their weights, either way."""
+    w = torch.tensor([[1.0, 2.0], [0.0, 0.0]])
+    u = torch.tensor([[0.0, 0.0]])
+    c = VAT(make_task(linear(w, torch.zeros(2)), vat_epsilon=0.5))
+    cost = c(given(model=linear(w, torch.zeros(2)), weak=u))
+    # |r| = 0.5 sqrt 2 along (1, 2), so the logit moves by 0.5 sqrt 2 sqrt 5 from 0.
+    t = 0.5 * 10**0.5
+    expected = -log(2) - 0.5 * (log(1 / (1 + exp(-t))) + log(1 / (1 + exp(t))))
+    assert cost.item() == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_flat_prediction_has_no_direction() -> None:
+    u = torch.zeros(3, 4)
+    target = torch.zeros(3, 2).log_softmax(1)
+    flat = adversarial_direction(lambda v: 0 * v[:, :2], u, target)
+    assert torch.equal(flat, torch.zeros_like(u))
+    tiny = unit_scale(torch.tensor([[3e-30, 4e-30]]))
+    torch.testing.assert_close(tiny, torch.tensor([[3.0, 4.0]]) / 12.5**0.5)
+
+
+class Latent(torch.nn.Module):
+    """Two classes of x = 2 z, which is generated exactly."""
+
+    def __init__(self, linear: Make) -> None:
+        super().__init__()
+        self.inner = linear(torch.tensor([[1.0, 2.0], [0.0, 0.0]]), torch.zeros(2))
+        self.standardize = self.inner.standardize
+        self.scale = torch.nn.Parameter(torch.tensor(2.0))
+
+    def logits(self, x: Tensor) -> Tensor:
+        return self.inner.logits(x)
+
+    def encode(self, x: Tensor) -> Tensor:
+        return x / self.scale
+
+    def decode(self, z: Tensor) -> Tensor:
+        return self.scale * z
+
+
+def test_latent_vat_perturbs_what_is_generated(linear: Make, make_task: Make, given: Make) -> None:
+    model = Latent(linear)
+    method = LatentVAT(make_task(model, vat_epsilon=0.5))
+    cost = method(given(model=model, inputs=torch.zeros(1, 2)))
+    # As above, but a change of z is twice that of x.
+    t = 2 * 0.5 * 10**0.5
+    expected = -log(2) - 0.5 * (log(1 / (1 + exp(-t))) + log(1 / (1 + exp(t))))
+    assert cost.item() == pytest.approx(expected, rel=1e-4)
+    cost.backward()
+    assert model.scale.grad is None, "only the classifier is trained"
+    assert model.inner.network[1].weight.grad.any()
+
+
+def test_entropy(two: Any, make_task: Make, given: Make) -> None:
+    c = Entropy(make_task(two))(given(weak_logits=logits([0.5, 0.5], [0.9, 0.1])))
+    assert c.item() == pytest.approx((log(2) - 0.9 * log(0.9) - 0.1 * log(0.1)) / 2)
+
+
+def test_information(two: Any, make_task: Make, given: Make) -> None:
+    method = Information(make_task(two))
+    c = method(given(weak_logits=logits([0.9, 0.1], [0.1, 0.9])))
+    assert c.item() == pytest.approx(-0.9 * log(0.9) - 0.1 * log(0.1) - log(2))
+    certain = 200 * torch.eye(4)
+    assert method(given(weak_logits=certain)).item() == pytest.approx(-log(4)), "its minimum"
+    assert method(given(weak_logits=torch.zeros(4, 3))).item() == pytest.approx(0, abs=1e-6)
+
+
+def test_iic_of_a_known_joint_distribution(two: Any, make_task: Make, given: Make) -> None:
+    pairs = torch.tensor([[0, 0]] * 4 + [[0, 1]] * 2 + [[1, 1]] * 4)
+    weak, strong = (200 * torch.eye(2)[pairs[:, i]] for i in (0, 1))
+    method = IIC(make_task(two))
+    # Made symmetric: 0.4, 0.1; 0.1, 0.4, with margins of a half.
+    expected = 0.8 * log(0.4 / 0.25) + 0.2 * log(0.1 / 0.25)
+    for one, other in ((weak, strong), (strong, weak)):
+        c = method(given(weak_logits=one, strong_logits=other))
+        assert c.item() == pytest.approx(-expected, rel=1e-5)
+    certain = (200 * torch.eye(4)).requires_grad_()
+    c = method(given(weak_logits=certain, strong_logits=certain))
+    assert c.item() == pytest.approx(-log(4)), "its minimum"
+    (gradient,) = torch.autograd.grad(c, certain)
+    assert gradient.isfinite().all()
+
+
+def test_fixmatch_trains_on_what_it_is_sure_of(two: Any, make_task: Make, given: Make) -> None:
+    method = FixMatch(make_task(two, threshold=0.95))
+    strong = logits([0.3, 0.7], [0.8, 0.2]).requires_grad_()
+    views = given(weak_logits=logits([0.96, 0.04], [0.6, 0.4]), strong_logits=strong)
+    c = method(views)
+    assert c.item() == pytest.approx(-log(0.3) / 2)
+    assert views.notes["fixmatch_used"] == 0.5
+    (gradient,) = torch.autograd.grad(c, strong)
+    torch.testing.assert_close(gradient, torch.tensor([[-0.35, 0.35], [0.0, 0.0]]))
+
+
+def test_fixmatch_aligns_predictions_with_the_prior(two: Any, make_task: Make, given: Make) -> None:
+    method = FixMatch(make_task(two, threshold=0.71, class_prior=torch.tensor([0.5, 0.5])))
+    strong = logits([0.3, 0.7], [0.8, 0.2])
+    views = given(weak_logits=logits([0.96, 0.04], [0.6, 0.4]), strong_logits=strong)
+    # Divided by the mean (0.78, 0.22): 0.871 for class 0; 0.703 for class 1, not quite enough.
+    assert method(views).item() == pytest.approx(-log(0.3) / 2)
+    method = FixMatch(make_task(two, threshold=0.70, class_prior=torch.tensor([0.5, 0.5])))
+    assert method(views).item() == pytest.approx(-(log(0.3) + log(0.2)) / 2)
+    # The running mean of two batches is their mean, that of many an average of decay 0.99.
+    method(given(weak_logits=logits([0.5, 0.5]), strong_logits=strong[:1]))
+    assert method.mean.tolist() == pytest.approx([0.64, 0.36])
+    method.steps.fill_(1000)
+    method(given(weak_logits=logits([0.14, 0.86]), strong_logits=strong[:1]))
+    assert method.mean.tolist() == pytest.approx([0.635, 0.365])
+
+
+def test_a_class_of_prior_zero_is_never_a_label(two: Any, make_task: Make, given: Make) -> None:
+    method = FixMatch(make_task(two, threshold=0.5, class_prior=torch.tensor([1.0, 0.0])))
+    weak = torch.tensor([[-200.0, 200.0], [0.0, 0.0]])
+    c = method(given(weak_logits=weak, strong_logits=logits([0.3, 0.7], [0.8, 0.2])))
+    assert c.item() == pytest.approx(-log(0.8) / 2)
+
+
+def test_class_priors() -> None:
+    labeled = Examples(np.zeros((4, 1)), np.array([0, 2, 2, 2]))
+    for name, expected in {"labels": [0.25, 0, 0.75], "uniform": [1 / 3] * 3}.items():
+        prior = class_prior(name, labeled, 3)
+        assert prior is not None and prior.tolist() == pytest.approx(expected)
+    assert class_prior("none", labeled, 3) is None
+
+
+def test_mixup_asks_for_predictions_in_between(linear: Make, make_task: Make, given: Make) -> None:
+    model = linear(torch.tensor([[1.0, 2.0], [0.5, -1.0]]), torch.tensor([0.1, 0.0]))
+    u = torch.randn(6, 2)
+    weak = model.logits(u)
+    torch.manual_seed(3)
+    c = Mixup(make_task(model))(given(model=model, weak=u, weak_logits=weak))
+    torch.manual_seed(3)
+    other, m = torch.randperm(6), torch.rand(6, 1)
+    assert (other != torch.arange(6)).any()
+    p = weak.softmax(1)
+    mixed = model.logits(m * u + (1 - m) * u[other]).softmax(1)
+    expected = (mixed - m * p - (1 - m) * p[other]).square().mean()
+    torch.testing.assert_close(c, expected)
+    same = u[:1].expand(6, 2)
+    c = Mixup(make_task(model))(given(model=model, weak=same, weak_logits=model.logits(same)))
+    assert c.item() == pytest.approx(0, abs=1e-12)
+
+
+def test_the_ramp() -> None:
+    assert [ramp(e, 30) for e in (0, 15, 30, 31)] == pytest.approx([exp(-5), exp(-1.25), 1, 1])
+    assert ramp(0, 0) == 1
