@@ -16,7 +16,7 @@ from dhm.errors import ConfigError
 from dhm.models.registry import MODELS
 from dhm.suggest import did_you_mean
 
-Network = Literal["small", "paper"]
+Network = Literal["small", "strided", "paper"]
 Likelihood = Literal["auto", "bernoulli", "gaussian", "discretized-logistic"]
 Algorithm = Literal["adam", "sgd"]
 Precision = Literal["no", "bf16", "fp16"]
@@ -153,6 +153,7 @@ class TrainConfig:
     information: float = consistency("certainty and balance: minus the information of y on x")
     iic: float = consistency("minus the information of two copies' classes on each other")
     fixmatch: float = consistency("confident predictions as labels of strong copies")
+    label_spreading: float = consistency("labels spread over neighbours in feature space")
     mixup: float = consistency("linearity between two inputs")
     augment: Augment | None = option(
         None,
@@ -181,7 +182,7 @@ class TrainConfig:
         None,
         "shares of the classes that predictions are aligned with [labels]",
         group="consistency",
-        used_by=("fixmatch",),
+        used_by=("fixmatch", "label_spreading"),
         otherwise="labels",
     )
     teacher_decay: float | None = option(
@@ -192,6 +193,14 @@ class TrainConfig:
         below=1,
         used_by=("mean_teacher",),
         otherwise=0.99,
+    )
+    spread_every: int | None = option(
+        None,
+        "epochs after which labels are spread anew [5]",
+        group="consistency",
+        low=1,
+        used_by=("label_spreading",),
+        otherwise=5,
     )
     vat_epsilon: float | None = option(
         None,

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from dhm.augment.base import Augmentation
+from dhm.data.dataset import Examples
 from dhm.models.base import Batch, Model
 
 
@@ -87,13 +88,14 @@ class Task:
     """What a method is made for and from."""
 
     model: Model
-    n_examples: int
-    """How many examples `Batch.positions` point into."""
+    examples: Examples
+    """The examples that `Batch.positions` point into; -1 marks the unlabelled."""
     class_prior: Tensor | None
     """(K,) the shares of the classes, None where they are not assumed to be known."""
     threshold: float
     teacher_decay: float
     vat_epsilon: float
+    spread_every: int
 
 
 class ConsistencyMethod(nn.Module, ABC):
@@ -108,6 +110,12 @@ class ConsistencyMethod(nn.Module, ABC):
 
     def __init__(self, task: Task) -> None:
         super().__init__()
+
+    def start_epoch(self, model: Model, epoch: int) -> None:  # noqa: B027
+        """What a method has to do before an epoch, of which the first is 0, with all examples.
+
+        `model` is the one that would be evaluated now: the average of weights, if one is taken.
+        """
 
     @abstractmethod
     def forward(self, views: Views) -> Tensor:

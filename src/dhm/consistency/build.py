@@ -13,16 +13,18 @@ from dhm.data.dataset import Examples
 from dhm.models.base import Model
 
 
+SETTINGS = ("threshold", "teacher_decay", "vat_epsilon", "spread_every")
+
+
 def regularize(
-    model: Model, config: TrainConfig, labeled: Examples, n_examples: int, symmetric: bool
+    model: Model, config: TrainConfig, examples: Examples, symmetric: bool
 ) -> Regularized:
     """The model with every method whose weight is above 0, and the augmentation chosen.
 
     Arguments:
         model: the model.
         config: the options, with those of the methods filled in.
-        labeled: the labelled examples, whose classes may serve as prior.
-        n_examples: how many examples an epoch goes through.
+        examples: those an epoch goes through; the classes of the labelled may serve as prior.
         symmetric: whether mirror images are good examples, see `Dataset`.
 
     Raises `ConfigError` for an augmentation that does not fit the examples, or a method that the
@@ -30,14 +32,14 @@ def regularize(
     """
     augmentation = make_augmentation(config.augment or "none", model.spec.shape, symmetric)
     weights = {name: weight for name in METHODS if (weight := getattr(config, name))}
-    settings = {f: getattr(config, f) for f in ("threshold", "teacher_decay", "vat_epsilon")}
-    prior = class_prior(config.class_prior, labeled, model.n_classes)
-    task = Task(model, n_examples, prior, **settings)
+    settings = {f: getattr(config, f) for f in SETTINGS}
+    prior = class_prior(config.class_prior, examples, model.n_classes)
+    task = Task(model, examples, prior, **settings)
     methods = {name: Weighted(weight, method_class(name)(task)) for name, weight in weights.items()}
     return Regularized(model, methods, augmentation, config.rampup or 0.0)
 
 
-def class_prior(name: str | None, labeled: Examples, n_classes: int) -> Tensor | None:
+def class_prior(name: str | None, examples: Examples, n_classes: int) -> Tensor | None:
     """The shares (K,) of the classes: as in the labels, all the same, or None where not assumed.
 
     Example:
@@ -48,6 +50,6 @@ def class_prior(name: str | None, labeled: Examples, n_classes: int) -> Tensor |
     if name == "uniform":
         return torch.full((n_classes,), 1 / n_classes)
     if name == "labels":
-        counts = torch.from_numpy(np.bincount(labeled.y, minlength=n_classes)).float()
+        counts = torch.from_numpy(np.bincount(examples.y[examples.labeled], minlength=n_classes)).float()
         return counts / counts.sum()
     return None

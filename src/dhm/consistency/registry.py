@@ -16,6 +16,7 @@ METHODS = {
     "information": "dhm.consistency.information:Information",
     "iic": "dhm.consistency.iic:IIC",
     "fixmatch": "dhm.consistency.fixmatch:FixMatch",
+    "label_spreading": "dhm.consistency.label_spreading:LabelSpreading",
     "mixup": "dhm.consistency.mixup:Mixup",
 }
 

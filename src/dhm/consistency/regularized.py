@@ -67,6 +67,11 @@ class Regularized(nn.Module):
             terms[name] = c.detach()
         return Loss(total, terms | views.notes)
 
+    def start_epoch(self, model: Model, epoch: int) -> None:
+        """Let the methods do what comes before an epoch, with the model that would be evaluated."""
+        for method in self.methods.values():
+            method.start_epoch(model, epoch)
+
     def _shown(self, batch: Batch) -> Batch:
         if isinstance(self.augmentation, NoAugmentation):
             return batch

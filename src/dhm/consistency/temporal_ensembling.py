@@ -27,8 +27,8 @@ class TemporalEnsembling(ConsistencyMethod):
 
     def __init__(self, task: Task) -> None:
         super().__init__(task)
-        self.register_buffer("sums", torch.zeros(task.n_examples, task.model.n_classes))
-        self.register_buffer("counts", torch.zeros(task.n_examples, dtype=torch.int32))
+        self.register_buffer("sums", torch.zeros(len(task.examples), task.model.n_classes))
+        self.register_buffer("counts", torch.zeros(len(task.examples), dtype=torch.int32))
 
     def forward(self, views: Views) -> Tensor:
         index = views.batch.positions

@@ -1,4 +1,4 @@
-"""Logits and log-likelihoods of many examples, in batches of bounded memory."""
+"""Logits, features and log-likelihoods of many examples, in batches of bounded memory."""
 
 from collections.abc import Callable
 from typing import Any
@@ -16,6 +16,11 @@ BATCH = 1000
 def predict_logits(model: Model, x: Any) -> Tensor:
     """Logits of p(y|x), (N, K) on the model's device, from an array as stored."""
     return _in_batches(model, x, BATCH, model.logits)
+
+
+def predict_features(model: Model, x: Any) -> Tensor:
+    """What the last layer of p(y|x) sees, (N, d) on the model's device."""
+    return _in_batches(model, x, BATCH, model.features)
 
 
 def log_likelihoods(model: GenerativeModel, x: Any, n_samples: int) -> Tensor:

@@ -84,6 +84,10 @@ class Model(nn.Module, ABC):
     def logits(self, x: Tensor) -> Tensor:
         """Logits of p(y|x), (B, n_classes), from inputs as stored."""
 
+    @abstractmethod
+    def features(self, x: Tensor) -> Tensor:
+        """What the last layer of p(y|x) sees, (B, d), from inputs as stored."""
+
     @property
     def classifier_player(self) -> str:
         """The player that owns p(y|x), to whose loss consistency terms are added."""

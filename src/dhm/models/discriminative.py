@@ -20,8 +20,8 @@ class Discriminative(Model):
         super().__init__(spec)
         self.network = self.build(NETWORKS[spec.network])
 
-    def build(self, networks: Any) -> nn.Module:
-        """The network x -> logits, from the module of networks chosen."""
+    def build(self, networks: Any) -> nn.Sequential:
+        """The network x -> logits, from the module of networks chosen; its last layer is linear."""
         raise NotImplementedError
 
     def players(self) -> dict[str, list[nn.Parameter]]:
@@ -33,25 +33,28 @@ class Discriminative(Model):
     def logits(self, x: Tensor) -> Tensor:
         return self.network(self.standardize(x))
 
+    def features(self, x: Tensor) -> Tensor:
+        return self.network[:-1](self.standardize(x))
+
 
 class Softmax(Discriminative):
     """Multinomial logistic regression."""
 
-    def build(self, networks: Any) -> nn.Module:
+    def build(self, networks: Any) -> nn.Sequential:
         return nn.Sequential(nn.Flatten(), nn.Linear(prod(self.spec.shape), self.n_classes))
 
 
 class SupervisedMLP(Discriminative):
     """A multi-layer perceptron."""
 
-    def build(self, networks: Any) -> nn.Module:
+    def build(self, networks: Any) -> nn.Sequential:
         return networks.mlp(self.spec.shape, self.n_classes)
 
 
 class SupervisedCNN(Discriminative):
     """A convolutional network; dense layers where the input is a vector and the network small."""
 
-    def build(self, networks: Any) -> nn.Module:
+    def build(self, networks: Any) -> nn.Sequential:
         return networks.cnn(self.spec.shape, self.n_classes)
 
 

@@ -140,9 +140,12 @@ class SupervisedHDGM(GenerativeModel):
         return 0.0
 
     def logits(self, x: Tensor) -> Tensor:
+        return self.classifier.logits(self.features(x))
+
+    def features(self, x: Tensor) -> Tensor:
         h = self.trunk(self.standardize(x))
         q = self.encoder(h)
-        return self.classifier(h, q.z(q.a.mean).mean)
+        return self.classifier.features(h, q.z(q.a.mean).mean)
 
     def log_likelihood(self, x: Tensor, n_samples: int) -> Tensor:
         log_px, log_ratio = self.log_weights(self.infer(x, n_samples))

@@ -1,5 +1,6 @@
 """The parts of an explicit hybrid: q(a, z|x), p(x, a|z) and what holds them together."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -20,8 +21,22 @@ class HybridParts:
     """h -> `Posterior`, q(a, z|x)."""
     decoder: nn.Module
     """z -> `Conditionals`, p(x|z) and p(a|z)."""
-    classifier: nn.Module
+    classifier: "ClassifierOnLatent"
     """(h, z) -> logits of p(y|x, z)."""
+
+
+class ClassifierOnLatent(nn.Module, ABC):
+    """p(y|x, z): a linear layer on features of h and z."""
+
+    logits: nn.Linear
+
+    @abstractmethod
+    def features(self, h: Tensor, z: Tensor) -> Tensor:
+        """(B, ...), (B, n_latent) -> (B, d)."""
+
+    def forward(self, h: Tensor, z: Tensor) -> Tensor:
+        """(B, ...), (B, n_latent) -> logits (B, n_classes)."""
+        return self.logits(self.features(h, z))
 
 
 class Posterior(NamedTuple):

@@ -1,5 +1,5 @@
 """The choices of `--network`: each is a module with `hybrid`, `cnn` and `mlp`."""
 
-from dhm.nn import paper, small
+from dhm.nn import paper, small, strided
 
-NETWORKS = {"small": small, "paper": paper}
+NETWORKS = {"small": small, "strided": strided, "paper": paper}

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from dhm.errors import ConfigError
 from dhm.nn.distributions import Likelihood
-from dhm.nn.hybrid import Decoder, Encoder, HybridParts
+from dhm.nn.hybrid import ClassifierOnLatent, Decoder, Encoder, HybridParts
 from dhm.nn.layers import GaussianHead, LikelihoodHead, dense, orthogonal
 
 
@@ -39,18 +39,18 @@ class ConvFeatures(nn.Sequential):
         self.n_features = n_in * height * width
 
 
-class Classifier(nn.Module):
+class Classifier(ClassifierOnLatent):
     """p(y|x, z): convolutional features of x joined with z, one hidden layer of 500."""
 
     def __init__(self, shape: tuple[int, ...], n_classes: int, n_latent: int) -> None:
         super().__init__()
-        self.features = ConvFeatures(shape, (128, 128, 256))
-        self.hidden = dense([self.features.n_features + n_latent, 500], dropout=0.5)
+        self.convolutions = ConvFeatures(shape, (128, 128, 256))
+        self.hidden = dense([self.convolutions.n_features + n_latent, 500], dropout=0.5)
         self.logits = nn.Linear(500, n_classes)
 
-    def forward(self, x: Tensor, z: Tensor) -> Tensor:
-        """(B, C, H, W), (B, n_latent) -> logits (B, n_classes)."""
-        return self.logits(self.hidden(torch.cat([self.features(x), z], 1)))
+    def features(self, x: Tensor, z: Tensor) -> Tensor:
+        """(B, C, H, W), (B, n_latent) -> (B, 500)."""
+        return self.hidden(torch.cat([self.convolutions(x), z], 1))
 
 
 def hybrid(
@@ -77,20 +77,20 @@ def hybrid(
     return parts
 
 
-def cnn(shape: tuple[int, ...], n_classes: int) -> nn.Module:
+def cnn(shape: tuple[int, ...], n_classes: int) -> nn.Sequential:
     """The original's convolutional classifier: 64-64-128 filters and a hidden layer of 1000."""
     features = ConvFeatures(shape, (64, 64, 128))
     hidden = dense([features.n_features, 1000], dropout=0.5)
     return _glorot(nn.Sequential(features, hidden, nn.Linear(1000, n_classes)))
 
 
-def mlp(shape: tuple[int, ...], n_classes: int) -> nn.Module:
+def mlp(shape: tuple[int, ...], n_classes: int) -> nn.Sequential:
     """The original's four hidden layers of 2000 with 20 % dropout before each layer."""
     hidden = dense([prod(shape), 2000, 2000, 2000, 2000], dropout=0.2)
     return _glorot(nn.Sequential(nn.Flatten(), nn.Dropout(0.2), hidden, nn.Linear(2000, n_classes)))
 
 
-def _glorot(network: nn.Module) -> nn.Module:
+def _glorot(network: nn.Sequential) -> nn.Sequential:
     for layer in network.modules():
         if isinstance(layer, nn.Linear | nn.Conv2d):
             nn.init.xavier_uniform_(layer.weight)

@@ -4,13 +4,14 @@ Unlike the paper's, encoder and classifier share a trunk, so that what p(x, z) l
 p(y|x, z) through common features as well as through z.
 """
 
+from collections.abc import Callable
 from math import ceil, log2, prod
 
 import torch
 from torch import Tensor, nn
 
 from dhm.nn.distributions import Likelihood
-from dhm.nn.hybrid import Decoder, Encoder, HybridParts
+from dhm.nn.hybrid import ClassifierOnLatent, Decoder, Encoder, HybridParts
 from dhm.nn.layers import GaussianHead, LikelihoodHead, dense
 
 WIDTH = 32
@@ -40,7 +41,7 @@ class Trunk(nn.Sequential):
         super().__init__(*layers, nn.Flatten(), dense([n_in * height * width, N_FEATURES]))
 
 
-class Classifier(nn.Module):
+class Classifier(ClassifierOnLatent):
     """p(y|x, z): a linear layer on the trunk's features, with dropout, and z."""
 
     def __init__(self, n_latent: int, n_classes: int) -> None:
@@ -48,9 +49,9 @@ class Classifier(nn.Module):
         self.dropout = nn.Dropout(DROPOUT)
         self.logits = nn.Linear(N_FEATURES + n_latent, n_classes)
 
-    def forward(self, h: Tensor, z: Tensor) -> Tensor:
-        """(B, 256), (B, n_latent) -> logits (B, n_classes)."""
-        return self.logits(torch.cat([self.dropout(h), z], 1))
+    def features(self, h: Tensor, z: Tensor) -> Tensor:
+        """(B, 256), (B, n_latent) -> (B, 256 + n_latent)."""
+        return torch.cat([self.dropout(h), z], 1)
 
 
 def hybrid(
@@ -61,10 +62,11 @@ def hybrid(
     n_latent: int,
     n_aux: int,
     n_hidden: int,
+    trunk: Callable[[tuple[int, ...]], nn.Module] = Trunk,
 ) -> HybridParts:
     """A shared trunk, Gaussian posteriors on it, and a decoder of two hidden layers."""
     return HybridParts(
-        trunk=Trunk(shape),
+        trunk=trunk(shape),
         encoder=Encoder(N_FEATURES, n_latent, n_aux, n_hidden),
         decoder=Decoder(
             nn.Sequential(
@@ -76,12 +78,16 @@ def hybrid(
     )
 
 
-def cnn(shape: tuple[int, ...], n_classes: int) -> nn.Module:
+def cnn(
+    shape: tuple[int, ...],
+    n_classes: int,
+    trunk: Callable[[tuple[int, ...]], nn.Module] = Trunk,
+) -> nn.Sequential:
     """The hybrid's trunk and classifier without z."""
-    return nn.Sequential(Trunk(shape), nn.Dropout(DROPOUT), nn.Linear(N_FEATURES, n_classes))
+    return nn.Sequential(trunk(shape), nn.Dropout(DROPOUT), nn.Linear(N_FEATURES, n_classes))
 
 
-def mlp(shape: tuple[int, ...], n_classes: int) -> nn.Module:
+def mlp(shape: tuple[int, ...], n_classes: int) -> nn.Sequential:
     """Two hidden layers of 256 with dropout."""
     hidden = dense([prod(shape), 256, 256], dropout=0.3)
     return nn.Sequential(nn.Flatten(), hidden, nn.Linear(256, n_classes))

@@ -127,7 +127,7 @@ def _train(
         engine.process_index,
         engine.num_processes,
     )
-    objective = regularize(model, config, data.labeled, feed.n_main, data.symmetric)
+    objective = regularize(model, config, data.unlabeled or data.labeled, data.symmetric)
     show = Progress(progress and engine.is_main_process)
     pictures = picture_writer(run, data.validation, config.seed)
     trainer = Trainer(objective, feed, data.validation, config, engine, run, pictures, show)

@@ -11,6 +11,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import load
@@ -25,10 +26,16 @@ from dhm.evaluation.evaluate import METRICS, evaluate
 from dhm.models.base import Loss, Model
 from dhm.models.build import save_model
 from dhm.nn.average import moving_average
+from dhm.nn.batch_norm import refresh_statistics
+from dhm.nn.device import to_device
 from dhm.training.feed import Feed
 from dhm.training.progress import Progress
 from dhm.training.run_folder import RunFolder, writing
 from dhm.training.schedules import rampdown
+
+
+N_STATISTICS = 4000
+"""Training inputs that the statistics of batch normalisation are taken over for evaluation."""
 
 
 @dataclass
@@ -172,6 +179,8 @@ class Trainer:
 
     def _train_epoch(self, interrupted: list[int]) -> None:
         state, every = self.state, self.config.checkpoint_every
+        if state.step_in_epoch == 0:
+            self.objective.start_epoch(self.trained, state.epoch)
         self.wrapped.train()
         device = self.engine.device
         names = list(state.sums)
@@ -236,6 +245,7 @@ class Trainer:
         means = self._means()
         self._check_finite("loss", *means.values())
         clock = time.perf_counter()
+        self._refresh_statistics()
         n_samples = 1 if self.model.has_density else 0
         figures = evaluate(
             self.trained, self.validation, n_samples, seed=self.config.seed, engine=self.engine
@@ -259,6 +269,15 @@ class Trainer:
         state.sums, state.weight, state.epoch_seconds = {}, 0.0, 0.0
         self._save_checkpoint()
         self.progress.epoch(row)
+
+    def _refresh_statistics(self) -> None:
+        """Give batch normalisation the statistics of training inputs under the weights to keep."""
+        x = (self.feed.unlabeled or self.feed.labeled).x
+        n = x.shape[0]
+        # Spread over all of them: data of one's own may be sorted by class.
+        index = np.linspace(0, n - 1, min(n, N_STATISTICS)).astype(np.intp)
+        batches = (to_device(x[part], self.engine.device) for part in np.array_split(index, max(1, len(index) // 500)))
+        refresh_statistics(self.trained, self.trained.features, batches)
 
     def _write(self, row: dict[str, Any]) -> None:
         """What the main process leaves in the run folder after an epoch."""

@@ -1,0 +1,133 @@
+"""Label spreading: labels reach the unlabelled examples along a graph of neighbours in features."""
+
+import warnings
+from math import log
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from dhm.consistency.base import ConsistencyMethod, Task, Views
+from dhm.inference.predict import predict_features
+from dhm.models.base import Model
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
+N_NEIGHBORS = 10
+ALPHA = 0.99
+N_ITERATIONS = 50
+N_COMPONENTS = 32
+"""Principal directions of the features that neighbours are looked for in."""
+
+
+class LabelSpreading(ConsistencyMethod):
+    """C = E c(q) (-sum_y q(y) log p(y | strong copy)), nats, c(q) = 1 - H(q) / log K.
+
+    Every few epochs q is spread from the labels over the graph of nearest neighbours among all
+    training inputs, in the features of p(y|x); with a class prior it agrees with that on average.
+    Before the first time, C is 0. What one wrong neighbourhood says is outvoted by the others:
+    confident pseudo-labels, which a network gives itself, have no such check.
+
+    References:
+        Zhou et al., Learning with local and global consistency, NeurIPS 2003, for the spreading;
+        Iscen et al., Label propagation for deep semi-supervised learning, CVPR 2019, for doing it
+        in the features of the network that is trained, and for c.
+    """
+
+    q: Tensor
+
+    def __init__(self, task: Task) -> None:
+        super().__init__(task)
+        self.y, self.every = task.examples.y, task.spread_every
+        self.x = task.examples.x
+        self.prior = None if task.class_prior is None else task.class_prior.numpy()
+        # A row of zeros says nothing of an example: its c is 0.
+        self.register_buffer("q", torch.zeros(len(self.y), task.model.n_classes))
+
+    def start_epoch(self, model: Model, epoch: int) -> None:
+        if epoch == 0 or epoch % self.every:
+            return
+        features = predict_features(model, self.x).cpu().numpy()
+        self.q.copy_(torch.from_numpy(spread(features, self.y, model.n_classes, self.prior)))
+
+    def forward(self, views: Views) -> Tensor:
+        assert views.batch.positions is not None, "the feed says which examples a batch holds"
+        q = self.q[views.batch.positions]
+        known = q.sum(1)
+        certainty = known + torch.special.xlogy(q, q).sum(1) / log(q.shape[1])
+        return (F.cross_entropy(views.strong_logits, q, reduction="none") * certainty).mean()
+
+
+def spread(
+    features: NDArray[np.float32],
+    y: NDArray[np.int64],
+    n_classes: int,
+    prior: NDArray[np.float32] | None = None,
+) -> NDArray[np.float32]:
+    """q of every example, (N, K), from the labels of a few; the others' are -1.
+
+    A row of zeros is an example that no label reaches.
+
+    Example:
+        >>> angle = np.r_[np.linspace(0, 0.5, 30), np.linspace(1, 1.5, 30)]
+        >>> y = np.full(60, -1)
+        >>> y[[0, 59]] = 0, 1
+        >>> q = spread(np.c_[np.cos(angle), np.sin(angle)].astype(np.float32), y, 2)
+        >>> bool((q.argmax(1) == (angle > 0.75)).all())
+        True
+    """
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.semi_supervised import LabelSpreading as Spreading
+
+    spreading = Spreading(kernel=neighbor_graph, alpha=ALPHA, max_iter=N_ITERATIONS)
+    with warnings.catch_warnings():
+        # What comes after these iterations no longer changes which class is ahead.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        spreading.fit(features, y)
+    q = np.zeros((len(y), n_classes), np.float32)
+    q[:, spreading.classes_] = spreading.label_distributions_
+    if prior is not None:
+        reached = q.any(1)
+        q[reached] = balanced(q[reached], prior)
+    return q
+
+
+def neighbor_graph(features: NDArray[np.float32], _: object = None) -> "csr_matrix":
+    """Symmetric weights of a graph of nearest neighbours by angle: cosine cubed."""
+    from sklearn.decomposition import TruncatedSVD
+    from sklearn.neighbors import kneighbors_graph
+    from sklearn.preprocessing import normalize
+
+    features = normalize(features)
+    if features.shape[1] > N_COMPONENTS:
+        features = TruncatedSVD(N_COMPONENTS, random_state=0).fit_transform(features)
+        features = normalize(features)
+    n_neighbors = min(N_NEIGHBORS, len(features) - 1)
+    # Brute force: in so many dimensions no tree is faster.
+    graph = kneighbors_graph(
+        features.astype(np.float32), n_neighbors, mode="distance", algorithm="brute"
+    )
+    # Of unit vectors at distance d the cosine is 1 - d^2 / 2.
+    graph.data = np.clip(1 - graph.data**2 / 2, 0, 1) ** 3
+    return graph + graph.T
+
+
+def balanced(q: NDArray[np.float32], prior: NDArray[np.float32]) -> NDArray[np.float32]:
+    """q with columns scaled so that its mean is the prior, rows still summing to 1.
+
+    References:
+        Sinkhorn & Knopp, 1967: columns and rows are normalised in turn.
+
+    Example:
+        >>> q = np.array([[0.9, 0.1], [0.6, 0.4]], np.float32)
+        >>> balanced(q, np.array([0.5, 0.5], np.float32)).mean(0).round(3)
+        array([0.5, 0.5], dtype=float32)
+    """
+    for _ in range(20):
+        q = q * (prior / np.maximum(q.mean(0), 1e-12))
+        q = q / q.sum(1, keepdims=True)
+    return q
