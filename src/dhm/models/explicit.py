@@ -148,12 +148,15 @@ class SupervisedHDGM(GenerativeModel):
         log_px, log_ratio = self.log_weights(self.infer(x, n_samples))
         return importance_bound(log_px + log_ratio)
 
-    def sample(self, n: int) -> Distribution:
-        return self.decoder(self.prior().sample(torch.Size([n]))).x
-
-    def reconstruct(self, x: Tensor) -> Distribution:
+    def encode(self, x: Tensor) -> Tensor:
         q = self.encoder(self.trunk(self.standardize(x)))
-        return self.decoder(q.z(q.a.mean).mean).x
+        return q.z(q.a.mean).mean
+
+    def sample_prior(self, n: int) -> Tensor:
+        return self.prior().sample(torch.Size([n]))
+
+    def p_x(self, z: Tensor) -> Distribution:
+        return self.decoder(z).x
 
     @property
     def has_classifier(self) -> bool:

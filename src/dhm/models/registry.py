@@ -15,6 +15,7 @@ MODELS = {
     "supervised-cnn": "dhm.models.discriminative:SupervisedCNN",
     "supervised-hdgm": "dhm.models.explicit:SupervisedHDGM",
     "semisup-hdgm": "dhm.models.explicit:SemisupHDGM",
+    "semisup-ali": "dhm.models.implicit:SemisupALI",
 }
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import load
+from accelerate.utils import broadcast, load
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
@@ -76,7 +76,9 @@ class Trainer:
         self.feed, self.validation = feed, validation
         self.on_picture, self.progress = on_picture, progress
         assert config.epochs is not None and config.rampdown is not None
+        assert config.lr is not None and config.schedule is not None
         self.n_epochs, self.rampdown_length = config.epochs, config.rampdown
+        self.lr, self.schedule = config.lr, config.schedule
         self.model = model.to(engine.device)
         self.players = {
             name: [p for p in parameters if p.numel()]
@@ -162,11 +164,11 @@ class Trainer:
     def _make_optimizer(self, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
         config = self.config
         if config.alg == "sgd":
-            return torch.optim.SGD(parameters, lr=config.lr)
+            return torch.optim.SGD(parameters, lr=self.lr)
         assert config.b1 is not None and config.b2 is not None
         fused = self.engine.device.type in ("cpu", "cuda")
         betas = (config.b1, config.b2)
-        return torch.optim.Adam(parameters, lr=config.lr, betas=betas, fused=fused)
+        return torch.optim.Adam(parameters, lr=self.lr, betas=betas, fused=fused)
 
     def _train_epoch(self, interrupted: list[int]) -> None:
         state, every = self.state, self.config.checkpoint_every
@@ -187,9 +189,7 @@ class Trainer:
             return dict(zip(names, (sums / state.weight).tolist(), strict=True))
 
         for batch, factor in self.feed.epoch(state.epoch, state.step_in_epoch):
-            learning_rate = self.config.lr * rampdown(
-                batch.epoch, self.n_epochs, self.rampdown_length
-            )
+            learning_rate = self._learning_rate(batch.epoch)
             n = len(batch.x) if batch.x_unlabeled is None else len(batch.x_unlabeled)
             terms: dict[str, Tensor] = {}
             for name in self.players:
@@ -211,6 +211,9 @@ class Trainer:
                 raise KeyboardInterrupt
             self.progress.step(state.epoch, n * self.engine.num_processes, means)
         note()
+
+    def _learning_rate(self, epoch: float) -> float:
+        return self.lr * rampdown(epoch, self.n_epochs, self.rampdown_length, self.schedule)
 
     def _take_turn(self, player: str, batch: Any, factor: float, learning_rate: float) -> Loss:
         config, parameters, optimizer = self.config, self.players[player], self.optimizers[player]
@@ -234,6 +237,9 @@ class Trainer:
         means = self._means()
         self._check_finite("loss", *means.values())
         clock = time.perf_counter()
+        if self.engine.num_processes > 1:
+            # Statistics are of each process's own share; those that are saved are the first's.
+            broadcast(list(self.trained.buffers()))
         n_samples = 1 if self.model.has_density else 0
         figures = evaluate(
             self.trained, self.validation, n_samples, seed=self.config.seed, engine=self.engine
@@ -242,7 +248,7 @@ class Trainer:
         rate = state.weight * self.engine.num_processes / max(state.epoch_seconds, 1e-9)
         epoch = state.epoch + 1
         row: dict[str, Any] = {"epoch": epoch, "step": state.step}
-        row |= {"lr": self.config.lr * rampdown(epoch - 1, self.n_epochs, self.rampdown_length)}
+        row |= {"lr": self._learning_rate(epoch - 1)}
         row |= {f"train_{name}": value for name, value in means.items()}
         row |= {f"val_{name}": figures[name] for name in METRICS if self.model.has_classifier}
         if n_samples:
@@ -272,7 +278,7 @@ class Trainer:
         if not all(isfinite(value) for value in values if value is not None):
             raise DivergedError(
                 f"the {what} is no longer finite in epoch {len(self.state.history) + 1}: try a "
-                f"smaller --lr than {self.config.lr:g}"
+                f"smaller --lr than {self.lr:g}"
             )
 
     def _means(self) -> dict[str, float]:
@@ -289,9 +295,12 @@ class Trainer:
     def _keep_weights(self, row: dict[str, Any]) -> None:
         state = self.state
         # Of equal errors on a small validation set the lower nll, then the later epoch, is better.
-        # Without a classifier the best weights are those of the highest bound.
-        names = ("val_error", "val_nll")
-        value = [row[k] for k in names] if self.model.has_classifier else [-row["val_bound"]]
+        # Without a classifier the best weights are those of the highest bound, and without that,
+        # too, the last.
+        if self.model.has_classifier:
+            value = [row["val_error"], row["val_nll"]]
+        else:
+            value = [-row["val_bound"]] if self.model.has_density else []
         better = state.best is None or value <= state.best
         if better:
             state.best, state.best_epoch = value, state.epoch
