@@ -133,7 +133,8 @@ def _train_options(command: argparse.ArgumentParser) -> None:
     command.usage = "dhm train [OPTION ...]"
     command.epilog = (
         "Every name may be spelled with - or _: --n-batch is --n_batch. The models' own options "
-        "have defaults that depend on model and network; a run's config.yaml shows them."
+        "have defaults that depend on model and network, and semisup-ali has its own in training, "
+        "too; a run's config.yaml shows them."
     )
     groups: dict[str, Any] = {}
     for f in fields(TrainConfig):
@@ -143,14 +144,21 @@ def _train_options(command: argparse.ArgumentParser) -> None:
             text += f" ({', '.join(choices)})"
         if f.default is not None:
             text += f" [{f.default}]"
+        if f.metadata["usual"] is not None:
+            text += f" [{f.metadata['usual']} for most models]"
         short = f.metadata["short"]
-        flags = [f"-{short}"] * bool(short) + [f"--{f.name}"]
+        names = (f.name, *f.metadata["aliases"])
+        flags = [f"-{short}"] * bool(short) + [f"--{name}" for name in names]
         heading = f.metadata["group"]
         group = groups.setdefault(heading, None) or command.add_argument_group(heading)
         groups[heading] = group
         # Only what was typed is kept: the rest may come from a file.
         group.add_argument(
-            *flags, help=text.replace("%", "%%"), default=argparse.SUPPRESS, metavar=metavar
+            *flags,
+            dest=f.name,
+            help=text.replace("%", "%%"),
+            default=argparse.SUPPRESS,
+            metavar=metavar,
         )
     run = groups["run"]
     run.add_argument("--config", metavar="FILE", help="options from a file, as a run's config.yaml")
@@ -255,12 +263,12 @@ def _sample(options: argparse.Namespace) -> None:
     parse_config({"seed": options.seed})
     output = _png(options.output)
     from dhm.evaluation.pictures import image_grid, save_image
-    from dhm.models.base import GenerativeModel
+    from dhm.models.base import LatentModel
     from dhm.models.build import load_model
     from dhm.training.pictures import has_pictures, sample_images
 
     model = load_model(options.run_folder)
-    if not isinstance(model, GenerativeModel) or not model.has_density:
+    if not isinstance(model, LatentModel) or not model.has_samples:
         raise ConfigError(f"this {model.spec.model} has no p(x) to sample from; train a hybrid")
     if not has_pictures(model):
         raise ConfigError(

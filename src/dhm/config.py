@@ -16,8 +16,10 @@ from dhm.errors import ConfigError
 from dhm.models.registry import MODELS
 from dhm.suggest import did_you_mean
 
-Network = Literal["small", "strided", "paper"]
+Network = Literal["small", "strided", "paper", "mlp"]
 Likelihood = Literal["auto", "bernoulli", "gaussian", "discretized-logistic"]
+GeneratorLoss = Literal["feature-matching", "adversarial"]
+Schedule = Literal["gaussian", "linear"]
 Algorithm = Literal["adam", "sgd"]
 Precision = Literal["no", "bf16", "fp16"]
 Augment = Literal["auto", "none", "image", "mirrored-image", "table"]
@@ -39,9 +41,10 @@ def option(
     above: float | None = None,
     below: float | None = None,
     choices: Iterable[str] | None = None,
+    usual: Any = None,
+    aliases: tuple[str, ...] = (),
     model: bool = False,
     used_by: Iterable[str] = (),
-    otherwise: Any = None,
     place: bool = False,
 ) -> Any:
     """A field of `TrainConfig`.
@@ -55,9 +58,10 @@ def option(
         low: smallest value allowed; `above`, its exclusive twin.
         high: largest value allowed; `below`, its exclusive twin.
         choices: the values allowed, where the type does not say.
+        usual: the default of an option that all models have, where a model's table has no other.
+        aliases: its names in the original's scripts, good on the command line only.
         model: an option some models do not have; its default is then the model's.
         used_by: the weights of which one must be above 0 for it to mean anything.
-        otherwise: its default where it does.
         place: says where a run lies, not what it computes: left out of `config.yaml`.
     """
     return field(default=default, metadata={k: v for k, v in locals().items() if k != "default"})
@@ -73,7 +77,7 @@ class TrainConfig:
     """The options of one training run.
 
     Example:
-        >>> TrainConfig(dataset="digits", epochs=5).check().lr
+        >>> TrainConfig(dataset="digits", epochs=5).for_model().lr
         0.001
     """
 
@@ -92,6 +96,9 @@ class TrainConfig:
         group="data",
         low=1,
     )
+    count: int | None = option(
+        None, "the same as a number of labels of each class", group="data", low=1
+    )
     val_size: float = option(
         0.1,
         "validation examples split off: a share of the labelled ones below 1, or a number",
@@ -104,17 +111,23 @@ class TrainConfig:
 
     model: str = option("supervised-hdgm", "the model", group="model", choices=MODELS)
     network: Network = option(
-        "small", "sizes of its layers, a laptop's or the original paper's", group="model"
+        "small",
+        "its layers: a laptop's, the original paper's, or dense ones only (semisup-ali)",
+        group="model",
     )
     sup_weight: float | None = option(
         None, "weight of log p(y|x,z)", group="model", low=0, model=True
     )
     unsup_weight: float | None = option(
         None,
-        "weight of the generative term, the bound of log p(x)",
+        "weight of the generative term, the bound of log p(x) or the critic's loss",
         group="model",
+        aliases=("unlabeled_weight",),
         low=0,
         model=True,
+    )
+    generator_loss: GeneratorLoss | None = option(
+        None, "what generator and encoder minimise", group="model", model=True
     )
     likelihood: Likelihood | None = option(
         None,
@@ -167,7 +180,7 @@ class TrainConfig:
         group="consistency",
         low=0,
         used_by=METHODS,
-        otherwise=0.0,
+        usual=0.0,
     )
     threshold: float | None = option(
         None,
@@ -176,14 +189,14 @@ class TrainConfig:
         low=0,
         high=1,
         used_by=("fixmatch",),
-        otherwise=0.95,
+        usual=0.95,
     )
     class_prior: ClassPrior | None = option(
         None,
         "shares of the classes that predictions are aligned with [labels]",
         group="consistency",
         used_by=("fixmatch", "label_spreading"),
-        otherwise="labels",
+        usual="labels",
     )
     teacher_decay: float | None = option(
         None,
@@ -192,7 +205,7 @@ class TrainConfig:
         low=0,
         below=1,
         used_by=("mean_teacher",),
-        otherwise=0.99,
+        usual=0.99,
     )
     spread_every: int | None = option(
         None,
@@ -200,7 +213,7 @@ class TrainConfig:
         group="consistency",
         low=1,
         used_by=("label_spreading",),
-        otherwise=5,
+        usual=5,
     )
     vat_epsilon: float | None = option(
         None,
@@ -209,7 +222,7 @@ class TrainConfig:
         group="consistency",
         above=0,
         used_by=("vat", "latent_vat"),
-        otherwise=0.1,
+        usual=0.1,
     )
 
     epochs: int | None = option(
@@ -221,8 +234,10 @@ class TrainConfig:
     )
     n_batch: int | None = option(
         None,
-        "examples in a step, over all processes [128, or all where there are fewer]",
+        "examples in a step, over all processes; all where there are fewer",
         group="training",
+        usual=128,
+        aliases=("batch_size",),
         low=1,
     )
     n_lbl_batch: int | None = option(
@@ -239,25 +254,39 @@ class TrainConfig:
         low=1,
     )
     alg: Algorithm = option("adam", "optimiser", group="training")
-    lr: float = option(1e-3, "learning rate", group="training", above=0)
-    b1: float | None = option(None, "Adam's beta 1 [0.9]", group="training", low=0, below=1)
-    b2: float | None = option(None, "Adam's beta 2 [0.999]", group="training", low=0, below=1)
+    lr: float | None = option(
+        None,
+        "learning rate",
+        group="training",
+        usual=1e-3,
+        aliases=("learning_rate",),
+        above=0,
+    )
+    b1: float | None = option(None, "Adam's beta 1", group="training", usual=0.9, low=0, below=1)
+    b2: float | None = option(None, "Adam's beta 2", group="training", usual=0.999, low=0, below=1)
+    schedule: Schedule | None = option(
+        None,
+        "how the learning rate falls in the end, as exp(-12.5 t^2) or as 1 - t",
+        group="training",
+        usual="gaussian",
+    )
     rampdown: int | None = option(
         None,
-        "epochs at the end over which the learning rate falls [50, at most half of all]",
+        "epochs at the end over which it falls [50, at most half of all; linear: a third]",
         group="training",
         low=0,
     )
-    clip_norm: float = option(
-        5.0, "clip the norm of the gradient to this; 0 is off", group="training", low=0
+    clip_norm: float | None = option(
+        None, "clip the norm of the gradient to this; 0 is off", group="training", usual=5.0, low=0
     )
-    clip_value: float = option(
-        1.0, "then clip each of its entries to this; 0 is off", group="training", low=0
+    clip_value: float | None = option(
+        None, "then clip each of its entries to this; 0 is off", group="training", usual=1.0, low=0
     )
-    ema: float = option(
-        0.0,
+    ema: float | None = option(
+        None,
         "decay of a moving average of the weights, which is then what is evaluated; 0 is off",
         group="training",
+        usual=0.0,
         low=0,
         below=1,
     )
@@ -327,32 +356,52 @@ class TrainConfig:
                     f"--{f.name} is a setting of --{', --'.join(users)}, and of these none is "
                     f"above 0: give one a weight, or leave --{f.name} out"
                 )
+        if self.count is not None and self.n_labeled is not None:
+            raise ConfigError("--count and --n_labeled say the same: give one of them")
         if self.alg == "sgd" and (self.b1 is not None or self.b2 is not None):
             raise ConfigError("--b1 and --b2 are Adam's: they cannot be used with --alg sgd")
         return self
 
     def for_model(self) -> "TrainConfig":
-        """The same with each option of the model filled in, refusing those the model lacks.
+        """The same with each default of the model filled in, refusing options the model lacks.
 
         Imports the model, and so torch.
         """
         from dhm.models.registry import model_class
 
-        defaults = dict(model_class(self.model).options[self.network])
+        tables = model_class(self.model).options
+        if self.network not in tables:
+            raise ConfigError(
+                f"--network {self.network} cannot be used with --model {self.model}; it has "
+                f"{', '.join(tables)}"
+            )
         for name in model_options():
-            given = getattr(self, name)
-            if given is not None and name not in defaults:
+            if getattr(self, name) is not None and name not in tables[self.network]:
                 raise ConfigError(f"--{name} cannot be used with --model {self.model}")
-            if given is not None:
-                defaults[name] = given
+        # The usual batch may be larger than the data: `fill_in` of a run decides.
+        absent = {"n_batch"} | ({"b1", "b2"} if self.alg == "sgd" else set())
+        defaults = {
+            f.name: self.usual(f.name)
+            for f in fields(self)
+            if getattr(self, f.name) is None and f.name not in absent
+        }
         defaults["augment"] = self.augment or ("auto" if self.methods() else "none")
-        for f in fields(self):
-            if self._uses(f) and getattr(self, f.name) is None:
-                defaults[f.name] = f.metadata["otherwise"]
-        if self.alg == "adam":
-            defaults |= {"b1": 0.9 if self.b1 is None else self.b1}
-            defaults |= {"b2": 0.999 if self.b2 is None else self.b2}
         return replace(self, **defaults).check()
+
+    def usual(self, name: str) -> Any:
+        """The default of an option for this model, network and methods; None without one."""
+        from dhm.models.registry import model_class
+
+        f = TrainConfig.__dataclass_fields__[name]
+        if f.metadata["used_by"] and not self._uses(f):
+            return None
+        return model_class(self.model).options[self.network].get(name, f.metadata["usual"])
+
+    def for_classes(self, n_classes: int) -> "TrainConfig":
+        """The same with `count` labels of each class as a number of labels."""
+        if self.count is None:
+            return self
+        return replace(self, n_labeled=self.count * n_classes, count=None)
 
     def methods(self) -> list[str]:
         """The consistency methods that are on."""

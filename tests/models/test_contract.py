@@ -15,8 +15,11 @@ from dhm.models.build import build_model, copy_weights, load_model, save_model
 from dhm.models.registry import MODELS
 
 SHAPES = [(1, 8, 8), (3, 9, 14), (1, 1, 1), (6,)]
-CASES = list(product(MODELS, ("small",), SHAPES)) + [
-    (name, "paper", (1, 8, 8)) for name in MODELS if not name.endswith("-mlp")
+CASES = [
+    *product(MODELS, ("small",), SHAPES),
+    *((name, "paper", (1, 8, 8)) for name in MODELS if not name.endswith("-mlp")),
+    ("semisup-ali", "paper", (3, 9, 14)),
+    *product(("semisup-ali",), ("mlp",), SHAPES),
 ]
 
 

@@ -111,7 +111,7 @@ class ConsistencyMethod(nn.Module, ABC):
     def __init__(self, task: Task) -> None:
         super().__init__()
 
-    def start_epoch(self, model: Model, epoch: int) -> None:  # noqa: B027
+    def start_epoch(self, model: Model, epoch: int) -> None:
         """What a method has to do before an epoch, of which the first is 0, with all examples.
 
         `model` is the one that would be evaluated now: the average of weights, if one is taken.

@@ -12,7 +12,6 @@ from dhm.consistency.regularized import Regularized, Weighted
 from dhm.data.dataset import Examples
 from dhm.models.base import Model
 
-
 SETTINGS = ("threshold", "teacher_decay", "vat_epsilon", "spread_every")
 
 
@@ -50,6 +49,8 @@ def class_prior(name: str | None, examples: Examples, n_classes: int) -> Tensor 
     if name == "uniform":
         return torch.full((n_classes,), 1 / n_classes)
     if name == "labels":
-        counts = torch.from_numpy(np.bincount(examples.y[examples.labeled], minlength=n_classes)).float()
+        counts = torch.from_numpy(
+            np.bincount(examples.y[examples.labeled], minlength=n_classes)
+        ).float()
         return counts / counts.sum()
     return None

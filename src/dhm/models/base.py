@@ -35,7 +35,8 @@ class Loss(NamedTuple):
     total: Tensor
     """0-d, with the graph."""
     terms: dict[str, Tensor]
-    """Named parts, 0-d, detached: nats per example, but for "error", a fraction."""
+    """Named parts, 0-d, detached: nats per example, but for "error", a fraction, and
+    "feature_matching", units of the critic's features."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,10 @@ class Model(nn.Module, ABC):
     """
 
     options: ClassVar[Mapping[str, Mapping[str, Any]]]
-    """By network, the model's own options and their defaults. An option absent here is refused."""
+    """By network, the model's own options and their defaults. An option absent here is refused.
+
+    Options that all models have may stand here too, where another default suits this one better.
+    """
     uses_unlabeled: ClassVar[bool] = False
     """True where batches carry unlabelled examples too."""
 
@@ -74,7 +78,16 @@ class Model(nn.Module, ABC):
 
     @abstractmethod
     def players(self) -> dict[str, list[nn.Parameter]]:
-        """The players in the order of their turns, each with the parameters it owns."""
+        """The players in the order of their turns, each with the parameters it owns.
+
+        A parameter has one owner at most; what nobody owns stays as it is.
+        """
+
+    def initialize(self, batch: Batch) -> None:
+        """Adapt the initial weights to a batch of training data; by default nothing is done.
+
+        Called once, before the first step, unless weights come from elsewhere.
+        """
 
     @abstractmethod
     def forward(self, batch: Batch, player: str) -> Loss:
@@ -117,20 +130,52 @@ class Model(nn.Module, ABC):
         return sum(p.numel() for p in self.parameters() if p.requires_grad)
 
 
-class GenerativeModel(Model):
-    """A model with a density: what one may ask of it beyond a class."""
+class LatentModel(Model):
+    """A model with a latent variable z: features of an input, and inputs made from z."""
+
+    @abstractmethod
+    def encode(self, x: Tensor) -> Tensor:
+        """z of inputs as stored, (B, n_latent): E(x), or the mean of q(z|x)."""
+
+    @abstractmethod
+    def decode(self, z: Tensor) -> Tensor:
+        """(B, n_latent) -> network inputs (B, *shape), pixels in [0, 1]: G(z), or p(x|z)'s mean."""
+
+    @abstractmethod
+    def sample_prior(self, n: int) -> Tensor:
+        """n draws of z from the prior, (n, n_latent)."""
+
+    @property
+    @abstractmethod
+    def has_samples(self) -> bool:
+        """Whether what makes x from z is trained, so that `decode` means something."""
+
+
+class GenerativeModel(LatentModel):
+    """A latent model with densities, p(x) and p(x|z)."""
 
     @abstractmethod
     def log_likelihood(self, x: Tensor, n_samples: int) -> Tensor:
         """Importance-weighted estimate of log p(x), nats, (B,); one sample gives the ELBO."""
 
     @abstractmethod
+    def p_x(self, z: Tensor) -> Distribution:
+        """p(x|z) for each z, (B, n_latent), over network inputs."""
+
+    @property
+    def has_samples(self) -> bool:
+        return self.has_density
+
+    def decode(self, z: Tensor) -> Tensor:
+        return self.p_x(z).mean
+
     def sample(self, n: int) -> Distribution:
         """p(x|z) for n draws of z from the prior."""
+        return self.p_x(self.sample_prior(n))
 
-    @abstractmethod
     def reconstruct(self, x: Tensor) -> Distribution:
         """p(x|z) at the posterior mean of each input."""
+        return self.p_x(self.encode(x))
 
 
 def check_inputs(model: Model, x: Tensor) -> None:

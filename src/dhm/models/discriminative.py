@@ -14,7 +14,7 @@ from dhm.nn.networks import NETWORKS
 class Discriminative(Model):
     """One player that minimises the cross-entropy of p(y|x)."""
 
-    options: ClassVar[dict[str, dict[str, Any]]] = {"small": {}, "paper": {}}
+    options: ClassVar[dict[str, dict[str, Any]]] = {"small": {}, "strided": {}, "paper": {}}
 
     def __init__(self, spec: ModelSpec) -> None:
         super().__init__(spec)

@@ -41,28 +41,28 @@ class Inference(NamedTuple):
     """q(z|a, x) at these draws, batch (K, B)."""
 
 
+_SMALL: dict[str, Any] = {
+    "likelihood": "auto",
+    "sup_weight": 1.0,
+    "unsup_weight": 0.001,
+    "n_samples": 1,
+    "warmup": 0.0,
+    "n_latent": 32,
+    "n_aux": 10,
+    "n_hidden": 256,
+}
+
+
 class SupervisedHDGM(GenerativeModel):
     """The explicit hybrid, trained on labelled examples (the original's supervised-hdgm)."""
 
     options: ClassVar[dict[str, dict[str, Any]]] = {
-        "small": {
-            "likelihood": "auto",
-            "sup_weight": 1.0,
-            "unsup_weight": 0.001,
-            "n_samples": 1,
-            "warmup": 0.0,
-            "n_latent": 32,
-            "n_aux": 10,
-            "n_hidden": 256,
-        },
+        "small": _SMALL,
+        "strided": _SMALL,
         "paper": {
-            "likelihood": "auto",
-            "sup_weight": 1.0,
+            **_SMALL,
             "unsup_weight": 1.0,
-            "n_samples": 1,
-            "warmup": 0.0,
             "n_latent": 200,
-            "n_aux": 10,
             "n_hidden": 499,
         },
     }
@@ -151,12 +151,15 @@ class SupervisedHDGM(GenerativeModel):
         log_px, log_ratio = self.log_weights(self.infer(x, n_samples))
         return importance_bound(log_px + log_ratio)
 
-    def sample(self, n: int) -> Distribution:
-        return self.decoder(self.prior().sample(torch.Size([n]))).x
-
-    def reconstruct(self, x: Tensor) -> Distribution:
+    def encode(self, x: Tensor) -> Tensor:
         q = self.encoder(self.trunk(self.standardize(x)))
-        return self.decoder(q.z(q.a.mean).mean).x
+        return q.z(q.a.mean).mean
+
+    def sample_prior(self, n: int) -> Tensor:
+        return self.prior().sample(torch.Size([n]))
+
+    def p_x(self, z: Tensor) -> Distribution:
+        return self.decoder(z).x
 
     @property
     def has_classifier(self) -> bool:

@@ -17,6 +17,7 @@ MODELS = {
     "semisup-cnn": "dhm.models.discriminative:SemisupCNN",
     "supervised-hdgm": "dhm.models.explicit:SupervisedHDGM",
     "semisup-hdgm": "dhm.models.explicit:SemisupHDGM",
+    "semisup-ali": "dhm.models.implicit:SemisupALI",
 }
 
 

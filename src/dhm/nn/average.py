@@ -11,7 +11,9 @@ def moving_average(model: nn.Module, decay: float) -> AveragedModel:
     """An exponential moving average of the weights that soon forgets where training started.
 
     The n-th update has decay min(decay, (1 + n) / (10 + n)), so that the average of a short run is
-    not that of its first steps. The original started at zero, without a correction.
+    not that of its first steps. The original started at zero, without a correction. Buffers are
+    averaged too: the statistics of batch normalisation are then those of the averaged weights'
+    time, and not of the last few steps.
 
     Example:
         >>> model = nn.Linear(1, 1, bias=False)
@@ -28,4 +30,4 @@ def moving_average(model: nn.Module, decay: float) -> AveragedModel:
         step: Callable[..., None] = get_ema_multi_avg_fn(min(decay, (1 + n) / (10 + n)))
         step(averaged, current, n_averaged)
 
-    return AveragedModel(model, multi_avg_fn=update)
+    return AveragedModel(model, multi_avg_fn=update, use_buffers=True)

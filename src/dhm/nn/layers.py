@@ -7,7 +7,9 @@ from math import prod
 import torch
 from torch import Tensor, nn
 from torch.distributions import Independent
+from torch.nn import functional as F
 
+from dhm.errors import ConfigError
 from dhm.nn.distributions import Likelihood, diagonal_gaussian
 
 
@@ -18,6 +20,25 @@ def orthogonal(module: nn.Module) -> None:
             nn.init.orthogonal_(layer.weight)
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
+
+
+def normal(module: nn.Module, std: float) -> None:
+    """Weights from N(0, std) and zero biases, in place."""
+    for name, parameter in module.named_parameters():
+        if parameter.dim() > 1:
+            nn.init.normal_(parameter, std=std)
+        elif name.endswith("bias"):
+            nn.init.zeros_(parameter)
+
+
+def images_only(shape: tuple[int, ...], network: str) -> tuple[int, int, int]:
+    """Channels, height and width; raises `ConfigError` for the shape of a vector."""
+    if len(shape) != 3:
+        raise ConfigError(
+            f"--network {network} has convolutions and takes images (C, H, W), found vectors of "
+            f"shape {shape}; use --network small"
+        )
+    return shape
 
 
 def linear(n_in: int, n_out: int) -> nn.Linear:
@@ -72,6 +93,71 @@ class Standardize(nn.Module):
     def inverse(self, u: Tensor) -> Tensor:
         """The raw input of a network input."""
         return u * self.scale + self.shift
+
+
+class BatchNorm(nn.Module):
+    """Batch normalisation with a trained shift and no scale, of units or of the channels of images.
+
+    In evaluation it uses running statistics, so that what is made of an input does not depend on
+    the others of its batch.
+
+    References:
+        Ioffe & Szegedy, Batch normalization, 2015.
+    """
+
+    running_mean: Tensor
+    running_var: Tensor
+
+    def __init__(self, n: int) -> None:
+        super().__init__()
+        self.bias = nn.Parameter(torch.zeros(n))
+        self.register_buffer("running_mean", torch.zeros(n))
+        self.register_buffer("running_var", torch.ones(n))
+
+    def forward(self, h: Tensor) -> Tensor:
+        """(B, n, ...) -> the same shape."""
+        return F.batch_norm(
+            h,
+            self.running_mean,
+            self.running_var,
+            bias=self.bias,
+            training=self.training,
+            momentum=0.1,
+            eps=1e-6,
+        )
+
+
+class Dropout(nn.Module):
+    """Dropout that costs a CPU a third of torch's own, which draws its masks one at a time.
+
+    Each unit is kept or not by 16 random bits, so p is exact to 1/65536.
+    """
+
+    def __init__(self, p: float) -> None:
+        super().__init__()
+        self.p = p
+
+    def forward(self, h: Tensor) -> Tensor:
+        """Any shape -> the same shape."""
+        if not self.training:
+            return h
+        if h.device.type != "cpu":
+            return F.dropout(h, self.p)
+        bits = torch.empty_like(h, dtype=torch.int16).random_(-(2**15), 2**15)
+        kept = bits >= round(self.p * 2**16) - 2**15
+        return h * (kept.to(h.dtype) * (1 / (1 - self.p)))
+
+
+class GaussianNoise(nn.Module):
+    """Adds Gaussian noise of this standard deviation in training."""
+
+    def __init__(self, std: float) -> None:
+        super().__init__()
+        self.std = std
+
+    def forward(self, h: Tensor) -> Tensor:
+        """Any shape -> the same shape."""
+        return h + self.std * torch.randn_like(h) if self.training else h
 
 
 class GaussianHead(nn.Module):

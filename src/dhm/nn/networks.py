@@ -1,5 +1,5 @@
-"""The choices of `--network`: each is a module with `hybrid`, `cnn` and `mlp`."""
+"""The choices of `--network`: modules with some of `hybrid`, `implicit`, `cnn` and `mlp`."""
 
-from dhm.nn import paper, small, strided
+from dhm.nn import mlp, paper, small, strided
 
-NETWORKS = {"small": small, "strided": strided, "paper": paper}
+NETWORKS = {"small": small, "strided": strided, "paper": paper, "mlp": mlp}

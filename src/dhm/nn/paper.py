@@ -9,10 +9,10 @@ from math import prod
 import torch
 from torch import Tensor, nn
 
-from dhm.errors import ConfigError
 from dhm.nn.distributions import Likelihood
 from dhm.nn.hybrid import ClassifierOnLatent, Decoder, Encoder, HybridParts
-from dhm.nn.layers import GaussianHead, LikelihoodHead, dense, orthogonal
+from dhm.nn.layers import GaussianHead, LikelihoodHead, dense, images_only, orthogonal
+from dhm.nn.paper_implicit import implicit as implicit
 
 
 class ConvFeatures(nn.Sequential):
@@ -22,12 +22,7 @@ class ConvFeatures(nn.Sequential):
     """
 
     def __init__(self, shape: tuple[int, ...], widths: tuple[int, int, int]) -> None:
-        if len(shape) != 3:
-            raise ConfigError(
-                f"--network paper has convolutions and takes images (C, H, W), found vectors of "
-                f"shape {shape}; use --network small"
-            )
-        n_in, height, width = shape
+        n_in, height, width = images_only(shape, "paper")
         layers: list[nn.Module] = [nn.Dropout(0.2)]
         for n_out in widths:
             layers += [nn.Conv2d(n_in, n_out, 5, padding="same"), nn.ReLU()]

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from dhm.nn.distributions import Likelihood
 from dhm.nn.hybrid import ClassifierOnLatent, Decoder, Encoder, HybridParts
 from dhm.nn.layers import GaussianHead, LikelihoodHead, dense
+from dhm.nn.small_implicit import implicit as implicit
 
 WIDTH = 32
 N_FEATURES = 256

@@ -7,7 +7,7 @@ import torch
 
 from dhm.data.dataset import Examples
 from dhm.evaluation.pictures import image_grid, reconstruction_grid, save_image
-from dhm.models.base import GenerativeModel, Model
+from dhm.models.base import LatentModel, Model
 from dhm.nn.device import to_device
 from dhm.training.run_folder import RunFolder
 
@@ -15,21 +15,21 @@ N_SAMPLES = 64
 N_RECONSTRUCTIONS = 32
 
 
-def has_pictures(model: Model) -> TypeGuard[GenerativeModel]:
+def has_pictures(model: Model) -> TypeGuard[LatentModel]:
     """Whether a model's samples can be drawn: images of one channel or three."""
     shape = model.spec.shape
     drawable = len(shape) == 3 and shape[0] in (1, 3)
-    return isinstance(model, GenerativeModel) and model.has_density and drawable
+    return isinstance(model, LatentModel) and model.has_samples and drawable
 
 
 @torch.no_grad()
-def sample_images(model: GenerativeModel, n: int, seed: int) -> Any:
-    """Means of p(x|z) for n draws of z, (n, C, H, W) pixels in [0, 1], as a numpy array."""
+def sample_images(model: LatentModel, n: int, seed: int) -> Any:
+    """What n draws of z decode to, (n, C, H, W) pixels in [0, 1], as a numpy array."""
     device = model.standardize.scale.device
     model.eval()
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
-        return model.sample(n).mean.clamp(0, 1).cpu().numpy()
+        return model.decode(model.sample_prior(n)).clamp(0, 1).cpu().numpy()
 
 
 def picture_writer(run: RunFolder, examples: Examples, seed: int) -> Callable[[Model, int], None]:
@@ -43,7 +43,7 @@ def picture_writer(run: RunFolder, examples: Examples, seed: int) -> Callable[[M
         device = model.standardize.scale.device
         x = to_device(examples.x[:N_RECONSTRUCTIONS], device)
         with torch.no_grad():
-            reconstruction = model.reconstruct(x).mean.clamp(0, 1)
+            reconstruction = model.decode(model.encode(x)).clamp(0, 1)
             pixels = model.standardize(x).clamp(0, 1)
         grid = reconstruction_grid(pixels.cpu().numpy(), reconstruction.cpu().numpy())
         save_image(grid, run.picture("reconstructions", epoch))

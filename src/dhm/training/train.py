@@ -83,6 +83,7 @@ def train(
             seed_data=config.seed_data,
             progress=progress and engine.is_main_process,
         )
+    config = config.for_classes(len(dataset.classes))
     data = prepare(dataset, config)
     config = fill_in(config, data, engine.num_processes)
     set_seed(config.seed)  # the same weights in every process
@@ -130,6 +131,10 @@ def _train(
     objective = regularize(model, config, data.unlabeled or data.labeled, data.symmetric)
     show = Progress(progress and engine.is_main_process)
     pictures = picture_writer(run, data.validation, config.seed)
+    if not resume and config.reload is None:
+        # Of the whole batch and before processes draw noise of their own: alike in all of them.
+        first, _ = next(replace(feed, process=0, n_processes=1).epoch(0))
+        model.to(engine.device).initialize(first)
     trainer = Trainer(objective, feed, data.validation, config, engine, run, pictures, show)
     set_seed(config.seed, device_specific=True)  # but noise of its own for each
     if resume:
@@ -173,7 +178,8 @@ def prepare(dataset: Dataset, config: TrainConfig) -> TrainingData:
 def fill_in(config: TrainConfig, data: TrainingData, n_processes: int) -> TrainConfig:
     """Give the options that depend on the number of examples their values, and check them."""
     n = len(data.labeled if data.unlabeled is None else data.unlabeled)
-    n_batch = config.n_batch if config.n_batch is not None else min(128, n)
+    usual_batch = config.usual("n_batch")
+    n_batch = config.n_batch if config.n_batch is not None else min(usual_batch, n)
     if n_batch > n:
         raise ConfigError(f"--n_batch {n_batch} is larger than the training set of {n} examples")
     if config.n_superbatch is not None and config.n_superbatch < n_batch:
@@ -191,7 +197,8 @@ def fill_in(config: TrainConfig, data: TrainingData, n_processes: int) -> TrainC
             f"work"
         )
     epochs = config.epochs or min(100, max(10, ceil(TARGET_STEPS / steps)))
-    rampdown = min(50, epochs // 2) if config.rampdown is None else config.rampdown
+    usual = epochs // 3 if config.schedule == "linear" else min(50, epochs // 2)
+    rampdown = usual if config.rampdown is None else config.rampdown
     if rampdown > epochs:
         raise ConfigError(f"--rampdown {rampdown} is longer than --epochs {epochs}")
     return replace(config, n_batch=n_batch, epochs=epochs, rampdown=rampdown)

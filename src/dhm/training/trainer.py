@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator
-from accelerate.utils import load
+from accelerate.utils import broadcast, load
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
@@ -32,7 +32,6 @@ from dhm.training.feed import Feed
 from dhm.training.progress import Progress
 from dhm.training.run_folder import RunFolder, writing
 from dhm.training.schedules import rampdown
-
 
 N_STATISTICS = 4000
 """Training inputs that the statistics of batch normalisation are taken over for evaluation."""
@@ -84,7 +83,9 @@ class Trainer:
         self.feed, self.validation = feed, validation
         self.on_picture, self.progress = on_picture, progress
         assert config.epochs is not None and config.rampdown is not None
+        assert config.lr is not None and config.schedule is not None
         self.n_epochs, self.rampdown_length = config.epochs, config.rampdown
+        self.lr, self.schedule = config.lr, config.schedule
         self.objective = objective.to(engine.device)
         self.model = self.objective.model
         self.players = {
@@ -171,11 +172,11 @@ class Trainer:
     def _make_optimizer(self, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
         config = self.config
         if config.alg == "sgd":
-            return torch.optim.SGD(parameters, lr=config.lr)
+            return torch.optim.SGD(parameters, lr=self.lr)
         assert config.b1 is not None and config.b2 is not None
         fused = self.engine.device.type in ("cpu", "cuda")
         betas = (config.b1, config.b2)
-        return torch.optim.Adam(parameters, lr=config.lr, betas=betas, fused=fused)
+        return torch.optim.Adam(parameters, lr=self.lr, betas=betas, fused=fused)
 
     def _train_epoch(self, interrupted: list[int]) -> None:
         state, every = self.state, self.config.checkpoint_every
@@ -198,9 +199,7 @@ class Trainer:
             return dict(zip(names, (sums / state.weight).tolist(), strict=True))
 
         for batch, factor in self.feed.epoch(state.epoch, state.step_in_epoch):
-            learning_rate = self.config.lr * rampdown(
-                batch.epoch, self.n_epochs, self.rampdown_length
-            )
+            learning_rate = self._learning_rate(batch.epoch)
             n = len(batch.x) if batch.x_unlabeled is None else len(batch.x_unlabeled)
             terms: dict[str, Tensor] = {}
             for name in self.players:
@@ -222,6 +221,9 @@ class Trainer:
                 raise KeyboardInterrupt
             self.progress.step(state.epoch, n * self.engine.num_processes, means)
         note()
+
+    def _learning_rate(self, epoch: float) -> float:
+        return self.lr * rampdown(epoch, self.n_epochs, self.rampdown_length, self.schedule)
 
     def _take_turn(self, player: str, batch: Any, factor: float, learning_rate: float) -> Loss:
         config, parameters, optimizer = self.config, self.players[player], self.optimizers[player]
@@ -245,6 +247,9 @@ class Trainer:
         means = self._means()
         self._check_finite("loss", *means.values())
         clock = time.perf_counter()
+        if self.engine.num_processes > 1:
+            # Statistics are of each process's own share; those that are saved are the first's.
+            broadcast(list(self.trained.buffers()))
         self._refresh_statistics()
         n_samples = 1 if self.model.has_density else 0
         figures = evaluate(
@@ -254,7 +259,7 @@ class Trainer:
         rate = state.weight * self.engine.num_processes / max(state.epoch_seconds, 1e-9)
         epoch = state.epoch + 1
         row: dict[str, Any] = {"epoch": epoch, "step": state.step}
-        row |= {"lr": self.config.lr * rampdown(epoch - 1, self.n_epochs, self.rampdown_length)}
+        row |= {"lr": self._learning_rate(epoch - 1)}
         row |= {f"train_{name}": value for name, value in means.items()}
         row |= {f"val_{name}": figures[name] for name in METRICS if self.model.has_classifier}
         if n_samples:
@@ -276,7 +281,10 @@ class Trainer:
         n = x.shape[0]
         # Spread over all of them: data of one's own may be sorted by class.
         index = np.linspace(0, n - 1, min(n, N_STATISTICS)).astype(np.intp)
-        batches = (to_device(x[part], self.engine.device) for part in np.array_split(index, max(1, len(index) // 500)))
+        batches = (
+            to_device(x[part], self.engine.device)
+            for part in np.array_split(index, max(1, len(index) // 500))
+        )
         refresh_statistics(self.trained, self.trained.features, batches)
 
     def _write(self, row: dict[str, Any]) -> None:
@@ -293,7 +301,7 @@ class Trainer:
         if not all(isfinite(value) for value in values if value is not None):
             raise DivergedError(
                 f"the {what} is no longer finite in epoch {len(self.state.history) + 1}: try a "
-                f"smaller --lr than {self.config.lr:g}"
+                f"smaller --lr than {self.lr:g}"
             )
 
     def _means(self) -> dict[str, float]:
@@ -310,9 +318,12 @@ class Trainer:
     def _keep_weights(self, row: dict[str, Any]) -> None:
         state = self.state
         # Of equal errors on a small validation set the lower nll, then the later epoch, is better.
-        # Without a classifier the best weights are those of the highest bound.
-        names = ("val_error", "val_nll")
-        value = [row[k] for k in names] if self.model.has_classifier else [-row["val_bound"]]
+        # Without a classifier the best weights are those of the highest bound, and without that,
+        # too, the last.
+        if self.model.has_classifier:
+            value = [row["val_error"], row["val_nll"]]
+        else:
+            value = [-row["val_bound"]] if self.model.has_density else []
         better = state.best is None or value <= state.best
         if better:
             state.best, state.best_epoch = value, state.epoch

@@ -1,0 +1,89 @@
+"""The implicit family's networks for a laptop; for images of any size and for vectors."""
+
+from collections.abc import Callable, Iterable
+from itertools import pairwise
+from math import ceil, log2
+
+from torch import nn
+
+from dhm.nn.implicit import Critic, ImplicitParts, halvings, leaky, normalized, upsampling
+from dhm.nn.layers import Dropout, normal
+from dhm.nn.weight_norm import weight_norm
+
+WIDTH = 32
+N_FEATURES = 256
+DROPOUT = 0.5
+
+Wrap = Callable[[nn.Module, int], Iterable[nn.Module]]
+"""Normalisation and activation around a layer of so many units."""
+
+
+def implicit(shape: tuple[int, ...], n_classes: int, n_latent: int) -> ImplicitParts:
+    """Strided convolutions to about 7x7 and back; dense layers for vectors.
+
+    Unlike the paper's, the critic has a hidden layer where x and z meet: without one its logits are
+    a function of x plus one of z, which cannot see whether the two belong together.
+    """
+    x, n_x = _features(shape, lambda layer, n: (weight_norm(layer), leaky()), bias=True)
+    critic = Critic(
+        x=nn.Sequential(Dropout(0.2), *x, nn.Flatten()),
+        z=nn.Sequential(weight_norm(nn.Linear(n_latent, N_FEATURES)), leaky()),
+        joint=nn.Sequential(
+            weight_norm(nn.Linear(n_x + N_FEATURES, N_FEATURES)), leaky(), Dropout(DROPOUT)
+        ),
+        logits=weight_norm(nn.Linear(N_FEATURES, n_classes), std=0.1, train_scale=True),
+    )
+    h, n_h = _features(shape, lambda layer, n: normalized(layer, n, leaky()), bias=False)
+    encoder = nn.Sequential(*h, nn.Flatten(), nn.Linear(n_h, n_latent), nn.Sigmoid())
+    generator = nn.Sequential(*_generator(shape, n_latent))
+    for part in (critic, generator, encoder):
+        normal(part, 0.05)
+    return ImplicitParts(critic, generator, encoder)
+
+
+def _n_halvings(shape: tuple[int, ...]) -> int:
+    return max(0, ceil(log2(max(shape[1:]) / 7)))
+
+
+def _features(shape: tuple[int, ...], wrap: Wrap, *, bias: bool) -> tuple[list[nn.Module], int]:
+    """Layers from x on, and how many numbers they make of it."""
+    if len(shape) == 1:
+        sizes = [shape[0], N_FEATURES, N_FEATURES]
+        layers = [wrap(nn.Linear(a, b, bias), b) for a, b in pairwise(sizes)]
+        return [module for layer in layers for module in layer], N_FEATURES
+    n_in, height, width = shape
+    n = _n_halvings(shape)
+    modules: list[nn.Module] = []
+    for stage in reversed(range(max(2, n))):
+        n_out = 2 * WIDTH if modules else WIDTH
+        kernel, stride = (3, 2) if stage < n else (3, 1)
+        conv = nn.Conv2d(n_in, n_out, kernel, stride, padding=kernel // 2, bias=bias)
+        modules += wrap(conv, n_out)
+        n_in = n_out
+    height, width = halvings(height, width, n)[-1]
+    return modules, n_in * height * width
+
+
+def _generator(shape: tuple[int, ...], n_latent: int) -> Iterable[nn.Module]:
+    if len(shape) == 1:
+        yield from normalized(nn.Linear(n_latent, N_FEATURES, bias=False), N_FEATURES, nn.ReLU())
+        yield from normalized(nn.Linear(N_FEATURES, N_FEATURES, bias=False), N_FEATURES, nn.ReLU())
+        # Standardised features are any real numbers.
+        yield weight_norm(nn.Linear(N_FEATURES, shape[0]), std=0.1, train_scale=True)
+        return
+    n_channels, height, width = shape
+    *larger, smallest = halvings(height, width, _n_halvings(shape))
+    n = 2 * WIDTH * smallest[0] * smallest[1]
+    yield from normalized(nn.Linear(n_latent, n, bias=False), n, nn.ReLU())
+    yield nn.Unflatten(1, (2 * WIDTH, *smallest))
+    n_in = 2 * WIDTH
+    for size in reversed(larger[1:]):
+        yield from normalized(upsampling(n_in, WIDTH, 5, size), WIDTH, nn.ReLU())
+        n_in = WIDTH
+    last: nn.Module
+    if larger:
+        last = upsampling(n_in, n_channels, 5, larger[0], bias=True)
+    else:
+        last = nn.Conv2d(n_in, n_channels, 3, padding=1)
+    yield weight_norm(last, std=0.1, train_scale=True)
+    yield nn.Sigmoid()
