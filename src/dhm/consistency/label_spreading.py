@@ -99,18 +99,16 @@ def spread(
 def neighbor_graph(features: NDArray[np.float32], _: object = None) -> "csr_matrix":
     """Symmetric weights of a graph of nearest neighbours by angle: cosine cubed."""
     from sklearn.decomposition import TruncatedSVD
-    from sklearn.neighbors import kneighbors_graph
+    from sklearn.neighbors import NearestNeighbors
     from sklearn.preprocessing import normalize
 
     features = normalize(features)
     if features.shape[1] > N_COMPONENTS:
         features = TruncatedSVD(N_COMPONENTS, random_state=0).fit_transform(features)
         features = normalize(features)
-    n_neighbors = min(N_NEIGHBORS, len(features) - 1)
     # Brute force: in so many dimensions no tree is faster.
-    graph = kneighbors_graph(
-        features.astype(np.float32), n_neighbors, mode="distance", algorithm="brute"
-    )
+    search = NearestNeighbors(n_neighbors=min(N_NEIGHBORS, len(features) - 1), algorithm="brute")
+    graph = search.fit(features.astype(np.float32)).kneighbors_graph(mode="distance")
     # Of unit vectors at distance d the cosine is 1 - d^2 / 2.
     graph.data = np.clip(1 - graph.data**2 / 2, 0, 1) ** 3
     return graph + graph.T
