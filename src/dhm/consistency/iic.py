@@ -2,6 +2,7 @@
 
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 
 from dhm.consistency.base import ConsistencyMethod, Views
@@ -21,7 +22,9 @@ class IIC(ConsistencyMethod):
 
     def forward(self, views: Views) -> Tensor:
         weak, strong = views.weak_logits.softmax(1), views.strong_logits.softmax(1)
-        joint = weak.T @ strong / len(weak)
+        # In mixed precision a product would be rounded to three digits, and its logarithm is next.
+        with torch.autocast(weak.device.type, enabled=False):
+            joint = weak.T @ strong / len(weak)
         return -mutual_information((joint + joint.T) / 2)
 
 
