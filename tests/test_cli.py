@@ -324,7 +324,7 @@ def test_every_option_has_two_spellings(
 
 def test_all_options_together_train(tmp_path: Path, models: Path) -> None:
     left_out = {"dataset", "data_dir", "reload", "b1", "b2", "n_labeled", "network", "n_batch"}
-    left_out |= {"precision", "latent_vat"}  # slow; for models that go from x to z and back
+    left_out |= {"precision"}  # slow
     words = [f"--{name}={value}" for name, value in VALUES.items() if name not in left_out]
     words += ["--n-labeled", "20", "--n-batch", "300", "--n-superbatch", "300", "-q"]
     words += ["--b1", "0.5", "--b2", "0.9", "--alg", "adam", "--lr", "0.001"]

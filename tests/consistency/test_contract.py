@@ -13,11 +13,10 @@ from torch.nn import functional as F
 from dhm.augment.registry import make_augmentation
 from dhm.config import TrainConfig
 from dhm.consistency.base import ConsistencyMethod, Task, Views
-from dhm.consistency.latent_vat import HasLatent
 from dhm.consistency.registry import METHODS, method_class
 from dhm.consistency.regularized import Regularized, Weighted
 from dhm.errors import ConfigError
-from dhm.models.base import Batch, Model
+from dhm.models.base import Batch, LatentModel, Model
 from dhm.models.registry import MODELS
 
 Make = Callable[..., Any]
@@ -26,7 +25,7 @@ SHAPES = [(1, 8, 8), (6,)]
 
 def fitted(name: str, task: Task) -> ConsistencyMethod | None:
     """The method; None after a check that one the model cannot be used with is refused in words."""
-    if name == "latent_vat" and not isinstance(task.model, HasLatent):
+    if name == "latent_vat" and not isinstance(task.model, LatentModel):
         with pytest.raises(ConfigError, match=rf"--latent_vat .*--model {task.model.spec.model}"):
             method_class(name)(task)
         return None

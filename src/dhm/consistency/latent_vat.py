@@ -1,24 +1,12 @@
 """Virtual adversarial training on what the generator makes of z."""
 
-from typing import Protocol, runtime_checkable
-
 import torch
 from torch import Tensor
 
 from dhm.consistency.base import ConsistencyMethod, Task, Views
 from dhm.consistency.vat import adversarial_direction, divergence, without_dropout
 from dhm.errors import ConfigError
-
-
-@runtime_checkable
-class HasLatent(Protocol):
-    """A model that can go from x to z and back."""
-
-    def encode(self, x: Tensor) -> Tensor:
-        """Inputs as stored (B, *shape) -> z (B, n_latent)."""
-
-    def decode(self, z: Tensor) -> Tensor:
-        """z (B, n_latent) -> means of p(x|z), network inputs (B, *shape)."""
+from dhm.models.base import LatentModel
 
 
 class LatentVAT(ConsistencyMethod):
@@ -33,16 +21,16 @@ class LatentVAT(ConsistencyMethod):
 
     def __init__(self, task: Task) -> None:
         super().__init__(task)
-        if not isinstance(task.model, HasLatent):
+        if not (isinstance(task.model, LatentModel) and task.model.has_samples):
             raise ConfigError(
-                f"--latent_vat cannot be used with --model {task.model.spec.model}, which has no "
-                f"latent variable to perturb: use --vat, or a hybrid"
+                f"--latent_vat cannot be used with --model {task.model.spec.model}, which makes "
+                f"no inputs from a latent variable: use --vat, or a hybrid with an --unsup_weight"
             )
         self.epsilon = task.vat_epsilon
 
     def forward(self, views: Views) -> Tensor:
         model = views.model
-        assert isinstance(model, HasLatent)
+        assert isinstance(model, LatentModel)
         with without_dropout(views.model):
             with torch.no_grad():
                 z = model.encode(model.standardize.inverse(views.inputs))
