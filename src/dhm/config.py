@@ -18,6 +18,7 @@ from dhm.suggest import did_you_mean
 
 Network = Literal["small", "strided", "paper", "mlp"]
 Likelihood = Literal["auto", "bernoulli", "gaussian", "discretized-logistic"]
+Prior = Literal["gaussian", "classes"]
 GeneratorLoss = Literal["feature-matching", "adversarial"]
 Schedule = Literal["gaussian", "linear"]
 Algorithm = Literal["adam", "sgd"]
@@ -143,6 +144,12 @@ class TrainConfig:
         "epochs over which the latent terms of the bound are faded in",
         group="model",
         low=0,
+        model=True,
+    )
+    prior: Prior | None = option(
+        None,
+        "p(z): one Gaussian, or one for each class, so that the generative part learns from labels",
+        group="model",
         model=True,
     )
     n_latent: int | None = option(None, "dimensions of z", group="model", low=1, model=True)

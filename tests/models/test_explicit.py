@@ -11,6 +11,7 @@ from dhm.models.base import Batch, ModelSpec
 from dhm.models.explicit import SupervisedHDGM, importance_bound
 from dhm.nn.distributions import diagonal_gaussian
 from dhm.nn.hybrid import Conditionals, HybridParts, Posterior
+from dhm.nn.priors import ClassPrior
 
 # p(z) = N(0, 1), p(x|z) = N(w z + mu, sigma^2 I), p(a|z) = N(b z, s^2): everything is Gaussian.
 W = torch.tensor([1.0, -0.5, 0.8])
@@ -48,13 +49,14 @@ class RoughEncoder(nn.Module):
         return Posterior(gaussian(0.2 * mean, 1.3), lambda a: gaussian(mean + 0 * a, 0.4))
 
 
-def linear_model(encoder: nn.Module) -> SupervisedHDGM:
+def linear_model(encoder: nn.Module, prior: str = "gaussian") -> SupervisedHDGM:
     options = {
         "likelihood": "gaussian",
         "sup_weight": 0.0,
         "unsup_weight": 1.0,
         "n_samples": 1,
         "warmup": 0.0,
+        "prior": prior,
         "n_latent": 1,
         "n_aux": 1,
         "n_hidden": 1,
@@ -123,6 +125,30 @@ def test_bound_rises_with_the_samples_and_meets_log_px() -> None:
 def test_importance_bound_by_hand() -> None:
     log_w = torch.tensor([[0.0, log(3.0)], [log(2.0), log(5.0)], [log(3.0), log(1.0)]])
     torch.testing.assert_close(importance_bound(log_w), torch.tensor([log(2.0), log(3.0)]))
+
+
+def test_with_a_prior_of_classes_the_model_is_one_of_x_and_y() -> None:
+    model = linear_model(RoughEncoder(), "classes")
+    assert isinstance(model.prior, ClassPrior)
+    model.prior.means.data = torch.tensor([[-1.0], [2.0]])
+    covariance = W[:, None] * W + SIGMA**2 * torch.eye(3)
+    # x given y is Gaussian around the image of the mean of its class; both classes are as likely.
+    given_y = [MultivariateNormal(MU + m * W, covariance) for m in (-1.0, 2.0)]
+    log_pxy = torch.stack([p.log_prob(X) for p in given_y]) - log(2)
+    torch.manual_seed(0)
+    with torch.no_grad():
+        estimate = model.log_likelihood(X, 200_000)
+        torch.testing.assert_close(estimate, log_pxy.logsumexp(0), atol=0.05, rtol=0)
+        y = torch.tensor([0, 1, 0])
+        n = 5000
+        loss = model(Batch(X.repeat(n, 1), y.repeat(n)), "hybrid")
+        bound = loss.terms["bound"] + loss.terms["log_py_given_z"]
+        torch.testing.assert_close(-loss.total, bound)
+        exact = log_pxy[y, torch.arange(3)].mean()
+        assert bound < exact, "a bound of log p(x, y)"
+        # By hand: the classes' logits are -1/2 (z - m)^2.
+        logits = model.prior.class_logits(torch.tensor([[0.0]]))
+        torch.testing.assert_close(logits[0, 0] - logits[0, 1], torch.tensor((-1 + 4) / 2))
 
 
 def test_a_tables_density_integrates_to_one_in_its_own_units() -> None:

@@ -5,6 +5,9 @@ Maximised, per example, with L the labelled inputs and U the unlabelled ones:
     J = sup_weight E_L log p(y|x, z) + unsup_weight E_{L and U} G(x)
     G(x) = E_q(a,z|x) [log p(x|z) + log p(a|z) + log p(z) - log q(a|x) - log q(z|a,x)]
 
+With a prior that knows of classes, p(z) = sum_y p(y) p(z|y), the generative part is one of x and y:
+labelled inputs add unsup_weight E_L E_q log p(y|z), which makes their G a bound of log p(x, y).
+
 sup_weight = 0 is exactly the generative model, unsup_weight = 0 exactly the classifier.
 
 References:
@@ -18,12 +21,14 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, Independent
+from torch.nn import functional as F
 
 from dhm.models.base import Batch, GenerativeModel, Loss, ModelSpec
 from dhm.models.discriminative import cross_entropy_loss
-from dhm.nn.distributions import LIKELIHOODS, diagonal_gaussian
+from dhm.nn.distributions import LIKELIHOODS
 from dhm.nn.hybrid import HybridParts
 from dhm.nn.networks import NETWORKS
+from dhm.nn.priors import PRIORS, ClassPrior
 
 
 class Inference(NamedTuple):
@@ -47,6 +52,7 @@ _SMALL: dict[str, Any] = {
     "unsup_weight": 0.001,
     "n_samples": 1,
     "warmup": 0.0,
+    "prior": "gaussian",
     "n_latent": 32,
     "n_aux": 10,
     "n_hidden": 256,
@@ -82,22 +88,21 @@ class SupervisedHDGM(GenerativeModel):
             parts = build(spec.shape, self.n_classes, self.likelihood, **sizes)
         self.trunk, self.encoder = parts.trunk, parts.encoder
         self.decoder, self.classifier = parts.decoder, parts.classifier
+        self.prior = PRIORS[options["prior"]](self.n_latent, self.n_classes)
 
     def players(self) -> dict[str, list[nn.Parameter]]:
         return {"hybrid": list(self.parameters())}
-
-    def prior(self) -> Independent:
-        """p(z), a standard Gaussian."""
-        return diagonal_gaussian(self.standardize.scale.new_zeros(2, self.n_latent))
 
     def forward(self, batch: Batch, player: str) -> Loss:
         # Unlabelled batches are drawn from all training inputs, so G(x) is a mean over those alone.
         everything = self.infer(batch.x if batch.x_unlabeled is None else batch.x_unlabeled)
         total = everything.x.new_zeros(())
         terms: dict[str, Tensor] = {}
+        labeled = everything
+        if batch.x_unlabeled is not None and (self.sup_weight or self.joint):
+            labeled = self.infer(batch.x)
         # A term of weight zero is not computed: the other one is then trained exactly alone.
         if self.sup_weight:
-            labeled = everything if batch.x_unlabeled is None else self.infer(batch.x)
             # As in the original, p(y|x, z) is taken at the mean of q(z|a, x).
             logits = self.classifier(labeled.h, labeled.q_z.mean.mean(0))
             supervised = cross_entropy_loss(logits, batch.y)
@@ -111,6 +116,10 @@ class SupervisedHDGM(GenerativeModel):
                 terms["bound"] = importance_bound(log_px + log_ratio).mean()
                 terms["log_px_given_z"] = log_px.mean()
                 terms["kl"] = -log_ratio.mean()
+            if self.joint:
+                log_py = self.log_class(labeled, batch.y)
+                total = total - self.unsup_weight * log_py
+                terms["log_py_given_z"] = log_py.detach()
         return Loss(total, terms)
 
     def infer(self, x: Tensor, n_samples: int | None = None) -> Inference:
@@ -132,6 +141,12 @@ class SupervisedHDGM(GenerativeModel):
         log_px = p.x.log_prob(x) + self.log_jacobian()
         log_ratio = p.a.log_prob(a) + self.prior().log_prob(z) - q_a.log_prob(a) - q_z.log_prob(z)
         return log_px, log_ratio
+
+    def log_class(self, labeled: Inference, y: Tensor) -> Tensor:
+        """E_q log p(y|z), nats, 0-d: what turns a bound of log p(x) into one of log p(x, y)."""
+        logits = self.prior.class_logits(labeled.q_z.rsample())
+        assert logits is not None
+        return -F.cross_entropy(logits.flatten(0, 1), y.repeat(len(logits)))
 
     def log_jacobian(self) -> Tensor | float:
         """What standardising a table's features adds to a density in the features' own units."""
@@ -164,6 +179,11 @@ class SupervisedHDGM(GenerativeModel):
     @property
     def has_classifier(self) -> bool:
         return bool(self.sup_weight)
+
+    @property
+    def joint(self) -> bool:
+        """Whether the generative part is one of x and y."""
+        return bool(self.unsup_weight) and isinstance(self.prior, ClassPrior)
 
     @property
     def has_density(self) -> bool:
