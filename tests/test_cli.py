@@ -242,12 +242,14 @@ VALUES: dict[str, Any] = {
     "dataset": "random",
     "data_dir": "here",
     "n_labeled": 50,
+    "count": 4,
     "val_size": 0.2,
     "seed_data": 3,
     "model": "semisup-hdgm",
     "network": "paper",
     "sup_weight": 0.5,
     "unsup_weight": 0.25,
+    "generator_loss": "adversarial",
     "likelihood": "gaussian",
     "n_samples": 3,
     "warmup": 2.5,
@@ -263,6 +265,7 @@ VALUES: dict[str, Any] = {
     "lr": 0.125,
     "b1": 0.5,
     "b2": 0.75,
+    "schedule": "linear",
     "rampdown": 2,
     "clip_norm": 2.5,
     "clip_value": 0.5,
@@ -289,13 +292,19 @@ def test_every_option_has_two_spellings(name: str, monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr("dhm.training.train.train", train)
     value, hyphened = VALUES[name], name.replace("_", "-")
-    short = {"epochs": ["-e"], "logname": ["-l"]}.get(name, [])
+    other_names = {
+        "epochs": ["-e"],
+        "logname": ["-l"],
+        "unsup_weight": ["--unlabeled_weight"],
+        "lr": ["--learning_rate", "--learning-rate"],
+        "n_batch": ["--batch_size"],
+    }.get(name, [])
     spellings = [
         [f"--{name}", str(value)],
         [f"--{hyphened}", str(value)],
         [f"--{hyphened}={value}"],
     ]
-    spellings += [[flag, str(value)] for flag in short]
+    spellings += [[flag, str(value)] for flag in other_names]
     for words in spellings:
         assert main(["train", *words]) == 130
         assert getattr(given.pop(), name) == value != getattr(TrainConfig(), name)
@@ -310,6 +319,7 @@ def test_every_option_has_two_spellings(name: str, monkeypatch: pytest.MonkeyPat
 
 def test_all_options_together_train(tmp_path: Path, models: Path) -> None:
     left_out = {"dataset", "data_dir", "reload", "b1", "b2", "n_labeled", "network", "n_batch"}
+    left_out |= {"count", "generator_loss"}
     left_out.add("precision")  # slow
     words = [f"--{name}={value}" for name, value in VALUES.items() if name not in left_out]
     words += ["--n-labeled", "20", "--n-batch", "300", "--n-superbatch", "300", "-q"]
