@@ -21,7 +21,7 @@ from dhm.models.registry import MODELS
         ({"epochs": 0}, "--epochs should be at least 1, found 0"),
         ({"epochs": 2.5}, "--epochs takes a whole number, found 2.5"),
         ({"epochs": True}, "--epochs takes a whole number, found True"),
-        ({"lr": None}, "--lr takes a number, found None"),
+        ({"val_size": None}, "--val_size takes a number, found None"),
         ({"lr": 0}, "--lr should be above 0, found 0"),
         ({"lr": float("nan")}, "--lr should be a finite number, found nan"),
         ({"lr": float("inf")}, "--lr should be a finite number, found inf"),
@@ -43,6 +43,7 @@ from dhm.models.registry import MODELS
         ({"rampup": 3}, "--rampup is a setting of --pi_model, --temporal_ensembling,"),
         ({"sup_weight": 0, "iic": 1}, "--iic regularises the classifier"),
         ({"augment": "images"}, "did you mean 'image'"),
+        ({"count": 5, "n_labeled": 50}, "--count and --n_labeled say the same"),
         ({"logname": "a/b"}, "--logname is the name of one folder"),
     ],
 )
@@ -56,12 +57,19 @@ def test_what_cannot_be_run_is_refused(values: dict[str, Any], message: str) -> 
 def test_a_model_refuses_what_it_lacks_and_fills_in_the_rest(model: str) -> None:
     config = TrainConfig(model=model).for_model()
     has = {name for name in model_options() if getattr(config, name) is not None}
-    hybrid = set(model_options()) - {"n_lbl_batch"}
-    expected = {"semisup-hdgm": {*hybrid, "n_lbl_batch"}, "supervised-hdgm": hybrid}
-    expected |= {name: {"n_lbl_batch"} for name in ("semisup-cnn", "semisup-mlp")}
+    hybrid = set(model_options()) - {"n_lbl_batch", "generator_loss"}
+    implicit = {"sup_weight", "unsup_weight", "generator_loss", "n_latent", "n_lbl_batch"}
+    expected = {
+        "semisup-hdgm": {*hybrid, "n_lbl_batch"},
+        "supervised-hdgm": hybrid,
+        "semisup-ali": implicit,
+        "semisup-cnn": {"n_lbl_batch"},
+        "semisup-mlp": {"n_lbl_batch"},
+    }
     assert has == expected.get(model, set())
+    words = {"likelihood": "gaussian", "generator_loss": "adversarial"}
     for name in set(model_options()) - has:
-        value: Any = "gaussian" if name == "likelihood" else 1
+        value: Any = words.get(name, 1)
         with pytest.raises(ConfigError, match=f"--{name} cannot be used with --model {model}"):
             TrainConfig(model=model, **{name: value}).for_model()
 
@@ -79,6 +87,29 @@ def test_settings_of_consistency_methods_appear_with_them() -> None:
     assert settings(fixmatch=1.0) == ["auto", 0.0, 0.95, "labels", None, None]
     assert settings(latent_vat=1.0, augment="none", rampup=2) == ["none", 2, None, None, None, 0.1]
     assert settings(mean_teacher=1.0, teacher_decay=0.9)[4] == 0.9
+
+
+def test_a_model_may_have_defaults_of_its_own_in_training() -> None:
+    names = ("lr", "b1", "b2", "clip_norm", "clip_value", "ema", "schedule")
+    usual = TrainConfig(model="softmax").for_model()
+    assert [getattr(usual, n) for n in names] == [1e-3, 0.9, 0.999, 5.0, 1.0, 0.0, "gaussian"]
+    ali = TrainConfig(model="semisup-ali").for_model()
+    # Those of the original script, which did not clip.
+    assert [getattr(ali, n) for n in names] == [3e-4, 0.5, 0.999, 0.0, 0.0, 0.9999, "linear"]
+    assert (usual.usual("n_batch"), ali.usual("n_batch")) == (128, 100)
+    assert TrainConfig(model="semisup-ali", lr=0.1, ema=0.0).for_model().lr == 0.1
+    assert TrainConfig(model="semisup-ali", lr=0.1, ema=0.0).for_model().ema == 0.0
+
+
+def test_a_network_the_model_lacks_is_refused() -> None:
+    with pytest.raises(ConfigError, match="--network mlp cannot be used with --model softmax; it"):
+        TrainConfig(model="softmax", network="mlp").for_model()
+
+
+def test_labels_of_each_class_become_labels() -> None:
+    config = TrainConfig(count=5).for_classes(10)
+    assert (config.n_labeled, config.count) == (50, None)
+    assert TrainConfig(n_labeled=7).for_classes(10).n_labeled == 7
 
 
 def test_adam_alone_has_betas() -> None:

@@ -10,7 +10,7 @@ import torch
 from dhm.config import TrainConfig
 from dhm.data.dataset import Dataset, Examples
 from dhm.errors import ConfigError, DataError, RunError
-from dhm.models.base import Batch, GenerativeModel, Model
+from dhm.models.base import Batch, GenerativeModel, LatentModel, Model
 from dhm.models.build import build_model, copy_weights, load_model, save_model
 from dhm.models.registry import MODELS
 
@@ -79,6 +79,21 @@ def test_every_model(name: str, network: str, shape: tuple[int, ...], tmp_path: 
         assert torch.equal(loaded.logits(x), logits)
 
 
+@pytest.mark.parametrize("name", ["supervised-hdgm", "semisup-hdgm", "semisup-ali"])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_latent_models(name: str, shape: tuple[int, ...]) -> None:
+    model = make(name, "small", shape, n_latent=5).eval()
+    assert isinstance(model, LatentModel) and model.has_samples
+    x = batch(model).x
+    with torch.no_grad():
+        z = model.encode(x)
+        assert z.shape == (len(x), 5)
+        assert torch.equal(model.encode(x), z), "no noise"
+        assert model.decode(z).shape == x.shape
+        assert model.sample_prior(7).shape == (7, 5)
+        assert model.decode(model.sample_prior(7)).isfinite().all()
+
+
 @pytest.mark.parametrize("name", ["supervised-hdgm", "semisup-hdgm"])
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("n_aux", [0, 3])
@@ -92,6 +107,7 @@ def test_generative_models(name: str, shape: tuple[int, ...], n_aux: int) -> Non
         assert model.log_likelihood(x, 3).isfinite().all()
         assert model.sample(5).mean.shape == (5, *shape)
         assert model.reconstruct(x).mean.shape == x.shape
+        assert torch.equal(model.decode(model.encode(x)), model.reconstruct(x).mean)
 
 
 def test_training_and_prediction_differ_only_by_noise() -> None:
@@ -118,6 +134,13 @@ def test_a_likelihood_refuses_data_outside_its_domain() -> None:
         make("supervised-hdgm", "small", (6,), likelihood="bernoulli")
     with pytest.raises(DataError, match="8-bit"):
         make("supervised-hdgm", "small", (6,), likelihood="discretized-logistic")
+
+
+def test_what_generates_pixels_refuses_other_images() -> None:
+    wide = Examples(np.full((24, 1, 8, 8), 3.0, np.float32), np.arange(24) % 4)
+    options = TrainConfig(model="semisup-ali").for_model().own_options()
+    with pytest.raises(DataError, match=r"--model semisup-ali needs values in \[0, 1\], found 3"):
+        build_model("semisup-ali", "small", Dataset("m", wide, wide, tuple("abcd")), options)
 
 
 def test_reloading_into_other_sizes_is_refused() -> None:

@@ -59,6 +59,10 @@ CASES = {
         9,
         {"model": "semisup-hdgm", "n_labeled": 50, "n_lbl_batch": 20, "n_batch": 200},
     ),
+    "two players": (
+        9,
+        {"model": "semisup-ali", "n_labeled": 50, "n_lbl_batch": 20, "n_batch": 200, "n_latent": 4},
+    ),
     "cnn, momentless": (5, {"model": "supervised-cnn", "alg": "sgd", "lr": 0.1}),
     "warm-up, K samples": (9, {"warmup": 1.5, "n_samples": 2, "rampdown": 1}),
     "consistency": (
