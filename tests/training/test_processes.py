@@ -64,7 +64,8 @@ def report(name, value):
 fit = module.Trainer.fit
 def checked_fit(self):
     fit(self)
-    mine = torch.cat([p.detach().flatten() for p in self.trained.parameters()])
+    tensors = (*self.trained.parameters(), *self.trained.buffers())
+    mine = torch.cat([t.detach().flatten() for t in tensors])
     both = self.engine.gather(mine).view(2, -1)
     report("same_weights", torch.equal(both[0], both[1]))
     report("own_noise", len(self.engine.gather(torch.rand(1)).unique()) == 2)
@@ -87,6 +88,12 @@ report("epochs", summary["epochs"])
 run(logname="y", epochs=1, rampdown=0)
 report("extended", run(logname="y", epochs=2, rampdown=0, resume=True)["epochs"])
 report("resumes_exactly", Path("runs/y/last.safetensors").read_bytes() == whole)
+two_players = dict(model="semisup-ali", n_hidden=None, n_aux=None, rampdown=0)
+run(logname="p", **two_players)
+run(logname="q", epochs=1, **two_players)
+run(logname="q", resume=True, **two_players)
+p, q = (Path(f"runs/{name}/last.safetensors").read_bytes() for name in "pq")
+report("two_players_resume_exactly", p == q)
 attempt("exists", RunError)
 attempt("no_work", ConfigError, model="softmax", n_batch=1, n_lbl_batch=None, logname="z",
     n_hidden=None, n_latent=None, n_aux=None)
@@ -105,10 +112,10 @@ def test_all_processes_agree(start: Start, tmp_path: Path) -> None:
     for line in out.splitlines():
         name, _, value = line.partition(" ")
         said.setdefault(name, []).append(value)
-    # x, y, y extended, v.
-    assert said["same_weights"] == said["own_noise"] == ["True"] * 8
+    # x, y, y extended, p, q, q extended, v.
+    assert said["same_weights"] == said["own_noise"] == ["True"] * 14
     assert said["epochs"] == said["extended"] == ["2"] * 2
-    assert said["resumes_exactly"] == ["True"] * 2
+    assert said["resumes_exactly"] == said["two_players_resume_exactly"] == ["True"] * 2
     for name, part in {
         "exists": "--overwrite",
         "no_work": "leaves some of 2 processes without work",
