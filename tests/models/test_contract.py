@@ -6,13 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from dhm.config import TrainConfig
 from dhm.data.dataset import Dataset, Examples
 from dhm.errors import ConfigError, DataError, RunError
 from dhm.models.base import Batch, GenerativeModel, LatentModel, Model
 from dhm.models.build import build_model, copy_weights, load_model, save_model
-from dhm.models.registry import MODELS
+from dhm.models.registry import MODELS, model_class
 
 SHAPES = [(1, 8, 8), (3, 9, 14), (1, 1, 1), (6,)]
 CASES = [
@@ -20,6 +21,7 @@ CASES = [
     *((name, "paper", (1, 8, 8)) for name in MODELS if not name.endswith("-mlp")),
     ("semisup-ali", "paper", (3, 9, 14)),
     *product(("semisup-ali",), ("mlp",), SHAPES),
+    *product([m for m in MODELS if "strided" in model_class(m).options], ("strided",), SHAPES),
 ]
 
 
@@ -68,6 +70,7 @@ def test_every_model(name: str, network: str, shape: tuple[int, ...], tmp_path: 
         assert logits.shape == (len(x), 4), "one output a class"
         alone = torch.cat([model.logits(one) for one in x.split(1)])
     torch.testing.assert_close(logits, alone, atol=1e-4, rtol=1e-4)
+    check_features(model, x)
 
     save_model(model, tmp_path / "model.safetensors")
     save_model(model, tmp_path / "again.safetensors")
@@ -77,6 +80,20 @@ def test_every_model(name: str, network: str, shape: tuple[int, ...], tmp_path: 
     assert loaded.spec == model.spec
     with torch.no_grad():
         assert torch.equal(loaded.logits(x), logits)
+
+
+@torch.no_grad()
+def check_features(model: Model, x: torch.Tensor) -> None:
+    """The last layer computed for the logits is a linear one, and the features are its input."""
+    layers: list[nn.Module] = []
+    for layer in model.modules():
+        if isinstance(layer, nn.Linear):
+            layer.register_forward_hook(lambda layer, *_: layers.append(layer))
+    logits = model.logits(x)
+    last = layers[-1]
+    features = model.features(x)
+    assert features.shape == (len(x), last.in_features)
+    torch.testing.assert_close(last(features), logits)
 
 
 @pytest.mark.parametrize("name", ["supervised-hdgm", "semisup-hdgm", "semisup-ali"])

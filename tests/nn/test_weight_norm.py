@@ -6,7 +6,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from dhm.nn.batch_norm import BatchNorm
 from dhm.nn.layers import Dropout
 from dhm.nn.weight_norm import initializing, weight_norm
 
@@ -82,17 +81,6 @@ def test_weight_and_gradient_are_those_of_the_paper(train_scale: bool) -> None:
     assert "parametrizations.weight.0.g" in layer.state_dict()
     if train_scale:
         torch.testing.assert_close(norm.g.grad, along[:, 0], atol=1e-4, rtol=1e-3)
-
-
-def test_batch_norm_trains_by_the_batch_and_evaluates_by_running_statistics() -> None:
-    torch.manual_seed(0)
-    norm, x = BatchNorm(3), 5 + 2 * torch.randn(64, 3, 4, 4)
-    h = norm(x)
-    torch.testing.assert_close(h.mean((0, 2, 3)), torch.zeros(3), atol=1e-5, rtol=0)
-    torch.testing.assert_close(norm.running_mean, 0.1 * x.mean((0, 2, 3)))
-    torch.testing.assert_close(norm.running_var, 0.9 + 0.1 * x.transpose(0, 1).flatten(1).var(1))
-    norm.eval()
-    torch.testing.assert_close(norm(x)[:1], norm(x[:1]))
 
 
 @pytest.mark.parametrize("p", [0.2, 0.5])

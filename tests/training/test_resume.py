@@ -74,6 +74,14 @@ CASES = {
             **{"vat": 1.0, "mixup": 1.0},
         },
     ),
+    "labels spread, refreshed statistics": (
+        10,
+        {
+            **{"model": "semisup-cnn", "network": "strided", "ema": 0.9, "epochs": 3},
+            **{"n_labeled": 50, "n_lbl_batch": 20, "n_batch": 200},
+            **{"label_spreading": 1.0, "spread_every": 1},
+        },
+    ),
     "consistency of a hybrid": (9, {"iic": 0.5, "pi_model": 2.0, "augment": "image", "ema": 0.9}),
     "patience": (9, {"patience": 1, "epochs": 4, "lr": 1e-5}),
 }
