@@ -93,10 +93,10 @@ def test_a_model_may_have_defaults_of_its_own_in_training() -> None:
     names = ("lr", "b1", "b2", "clip_norm", "clip_value", "ema", "schedule")
     usual = TrainConfig(model="softmax").for_model()
     assert [getattr(usual, n) for n in names] == [1e-3, 0.9, 0.999, 5.0, 1.0, 0.0, "gaussian"]
-    ali = TrainConfig(model="semisup-ali").for_model()
-    # But for the rate those of the original script, which did not clip.
-    assert [getattr(ali, n) for n in names] == [3e-3, 0.5, 0.999, 0.0, 0.0, 0.9999, "linear"]
-    assert TrainConfig(model="semisup-ali", network="paper").for_model().lr == 3e-4
+    ali = TrainConfig(model="semisup-ali", network="paper").for_model()
+    # Those of the original script, which did not clip.
+    assert [getattr(ali, n) for n in names] == [3e-4, 0.5, 0.999, 0.0, 0.0, 0.9999, "linear"]
+    assert TrainConfig(model="semisup-ali", network="mlp").for_model().lr == 3e-3
     assert (usual.usual("n_batch"), ali.usual("n_batch")) == (128, 100)
     assert TrainConfig(model="semisup-ali", lr=0.1, ema=0.0).for_model().lr == 0.1
     assert TrainConfig(model="semisup-ali", lr=0.1, ema=0.0).for_model().ema == 0.0

@@ -1,4 +1,4 @@
-"""The small network made four times as fast: strided convolutions with batch normalisation.
+"""The small network with a quarter of its multiplications: strided convolutions, batch normalised.
 
 For training with few labels, where every step takes several passes and most of what there is to
 gain comes from more of them.
