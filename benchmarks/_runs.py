@@ -6,29 +6,38 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
 from pathlib import Path
 from statistics import mean, stdev
+from threading import Lock
 from typing import Any
 
 Row = dict[str, Any]
 FOLDER = Path(__file__).parent / "results"
 
 
-def train(options: Row) -> Row:
-    """One run of `dhm train` in a process of its own, on one thread: its summary and its curve.
-
-    The curve holds, for each epoch, the seconds of training steps up to its end and the validation
-    error there.
-    """
+@contextmanager
+def run_folder(options: Row) -> Iterator[Path]:
+    """The folder of one run of `dhm train`, in a process of its own, on one thread."""
     with tempfile.TemporaryDirectory() as folder:
         flags = [f"--{name}={value}" for name, value in options.items()]
         command = [sys.executable, "-m", "dhm", "train", "-q", "-l", "x", "--run_dir", folder]
         env = os.environ | {"OMP_NUM_THREADS": "1"}
         subprocess.run([*command, *flags], check=True, env=env, stdout=subprocess.DEVNULL)
-        summary = json.loads((Path(folder) / "x" / "summary.json").read_text())
-        with (Path(folder) / "x" / "metrics.csv").open() as file:
+        yield Path(folder) / "x"
+
+
+def train(options: Row) -> Row:
+    """A run's summary and its curve.
+
+    The curve holds, for each epoch, the seconds of training steps up to its end and the validation
+    error there.
+    """
+    with run_folder(options) as folder:
+        summary = json.loads((folder / "summary.json").read_text())
+        with (folder / "metrics.csv").open() as file:
             epochs = list(csv.DictReader(file))
     curve, seconds = [], 0.0
     for epoch in epochs:
@@ -47,20 +56,27 @@ def read(results: Path) -> list[Row]:
 def measure(
     results: Path, jobs: Iterable[Row], run: Callable[[Row], Row], workers: int = 2
 ) -> None:
-    """Run the jobs, some at a time, and append a row for each as soon as it ends."""
+    """Run the jobs, some at a time, and append a row for each as soon as it ends.
+
+    After an error none is begun any more; those under way still give their rows.
+    """
     results.parent.mkdir(exist_ok=True)
-    pool = ThreadPoolExecutor(workers)
-    try:
-        running = {pool.submit(run, job): job for job in jobs}
-        for future in as_completed(running):
-            job = running[future]
-            row = {**job, **future.result()}
+    writing = Lock()
+
+    def run_and_keep(job: Row) -> None:
+        row = {**job, **run(job)}
+        name = " ".join(str(value) for value in job.values() if not isinstance(value, dict))
+        with writing:
             with results.open("a") as file:
                 file.write(json.dumps(row) + "\n")
-            name = " ".join(str(value) for value in job.values() if not isinstance(value, dict))
             print(name, f"{row['summary']['test']['error']:.2%}", flush=True)
+
+    pool = ThreadPoolExecutor(workers)
+    try:
+        for future in as_completed([pool.submit(run_and_keep, job) for job in jobs]):
+            future.result()
     finally:
-        pool.shutdown(cancel_futures=True)  # after an error, none that has not begun
+        pool.shutdown(cancel_futures=True)
 
 
 def spread(values: list[float], sign: bool = False) -> str:

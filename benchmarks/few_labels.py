@@ -39,6 +39,8 @@ SPLITS = {
 }
 RECIPE, CONTROL, REFEREE = "recipe", "control", "LabelSpreading"
 NEIGHBOURS, ALPHA = 7, 0.2
+MINUTES = (0.25, 0.5, 1, 2, 5, 10, 15, 20, 25)
+"""Of the curves of error against time."""
 
 
 def jobs(recipe: str, methods: tuple[str, ...]) -> Iterator[Row]:
@@ -143,6 +145,26 @@ def table(rows: list[Row]) -> str:
     return markdown(header, lines)
 
 
+def curves(rows: list[Row]) -> str:
+    """Markdown: the recipes' validation error after so many minutes of training steps."""
+    header = ["recipe", *(f"{minutes:g} min" for minutes in MINUTES)]
+    lines = []
+    for recipe in SPLITS:
+        mine = [r["curve"] for r in current(rows) if (r["recipe"], r["method"]) == (recipe, RECIPE)]
+        cells = []
+        for minutes in MINUTES:
+            # Empty where some of the runs ended earlier, or had no whole epoch by then.
+            reached = [curve for curve in mine if curve[0][0] <= 60 * minutes <= curve[-1][0]]
+            errors = [
+                100 * [error for seconds, error in curve if seconds <= 60 * minutes][-1]
+                for curve in reached
+            ]
+            cells.append(spread(errors) if errors and len(errors) == len(mine) else "")
+        if mine:
+            lines.append([recipe, *cells])
+    return markdown(header, lines)
+
+
 def _ratio(errors: dict[int, float], referee: dict[int, float]) -> str:
     """The mean error as a share of the referee's, over the splits that both have."""
     both = sorted(errors.keys() & referee.keys())
@@ -165,4 +187,4 @@ if __name__ == "__main__":
             methods += [REFEREE] * name.startswith("digits")
             wanted += [j for j in jobs(name, tuple(methods)) if j["options"] not in done]
         measure(RESULTS, wanted, run, arguments.workers)
-    print(table(read(RESULTS)))
+    print(table(read(RESULTS)), curves(read(RESULTS)), sep="\n\n")
