@@ -32,17 +32,17 @@ RESULTS = FOLDER / "methods.jsonl"
 CONTROL = "control"
 
 ALONE: dict[str, dict[str, Any]] = {
-    "pi_model": {"pi_model": 10.0},
-    "temporal_ensembling": {"temporal_ensembling": 10.0},
-    "mean_teacher": {"mean_teacher": 10.0},
+    "pi_model": {"pi_model": 10.0, "rampup": 5.0},
+    "temporal_ensembling": {"temporal_ensembling": 10.0, "rampup": 5.0},
+    "mean_teacher": {"mean_teacher": 10.0, "rampup": 5.0},
     "vat": {"vat": 1.0},
     "entropy": {"entropy": 0.1},
     "information": {"information": 1.0},
     "iic": {"iic": 1.0},
     "fixmatch": {"fixmatch": 1.0},
-    "mixup": {"mixup": 10.0},
+    "mixup": {"mixup": 10.0, "rampup": 5.0},
 }
-"""Each consistency method, at the weight it is usually given."""
+"""Each consistency method, at the weight it is usually given (docs/guide.md)."""
 HYBRIDS: dict[str, dict[str, Any]] = {
     "explicit hybrid": {"model": "semisup-hdgm"},
     "implicit hybrid": {"model": "semisup-ali"},

@@ -65,6 +65,8 @@ def test_a_result_says_whose_it_is(name: str) -> None:
     if recipe.expected is None:
         assert recipe.expectation == "not measured yet"
     elif recipe.measured:
+        if not (ROOT / MEASUREMENTS).is_dir():
+            pytest.skip("the benchmarks are not part of this copy")
         assert recipe.source is not None and (ROOT / recipe.source).is_file()
         # What the file holds is read from there and not from memory.
         rows = (json.loads(line) for line in (ROOT / recipe.source).read_text().splitlines())
