@@ -80,6 +80,11 @@ def fails(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
         ("train --resume -l x", "no run at runs/x to resume"),
         ("train --resume -l x --overwrite", "--resume and --overwrite contradict"),
         ("train --resume -l x --config c", "leave out --config"),
+        ("train --resume -l x --recipe digits-50", "leave out --recipe"),
+        ("train --recipe digit-50", "unknown recipe 'digit-50'; did you mean 'digits-50'?"),
+        ("train --recipe digits-50 --config c", "--recipe and --config contradict each other"),
+        ("train --recipe digits-50 --model softmax", "--n_lbl_batch cannot be used with --model"),
+        ("train --recipe digits-50 -e 0", "--epochs should be at least 1"),
         ("train --overwrite", "--overwrite needs --logname"),
         ("train -l a/b", "--logname is the name of one folder"),
         ("train --dataset minst", "did you mean 'mnist'?"),
@@ -107,6 +112,7 @@ def fails(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
         ("sample absent -o a.png -n many", "-n"),
         ("sample absent -o a.png --seed -1", "--seed should be at least 0"),
         ("sample absent", "required: -o/--output"),
+        ("recipes digits-5", "unknown recipe 'digits-5'; did you mean 'digits-50'?"),
         ("data", "required: NAME"),
         ("data minst", "did you mean 'mnist'?"),
         ("data digits -o a.gif", "expected a name ending in .png"),
@@ -360,7 +366,8 @@ def run_python(code: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize(
-    "words", [[], ["--help"], ["train", "--help"], ["sample", "--help"], ["train", "--epoch"]]
+    "words",
+    [[], ["--help"], ["train", "--help"], ["sample", "--help"], ["train", "--epoch"], ["recipes"]],
 )
 def test_help_does_without_torch(words: list[str]) -> None:
     found = run_python(
