@@ -270,6 +270,7 @@ VALUES: dict[str, Any] = {
     "threshold": 0.75,
     "class_prior": "uniform",
     "teacher_decay": 0.75,
+    "spread_every": 2,
     "vat_epsilon": 0.25,
     "epochs": 4,
     "n_batch": 9,

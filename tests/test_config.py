@@ -39,6 +39,8 @@ from dhm.models.registry import MODELS
         ({"fixmatch": 1, "threshold": 1.1}, "--threshold should be at most 1"),
         ({"vat": 1, "threshold": 0.5}, "--threshold is a setting of --fixmatch"),
         ({"teacher_decay": 0.9}, "--teacher_decay is a setting of --mean_teacher"),
+        ({"label_spreading": 1, "spread_every": 0}, "--spread_every should be at least 1"),
+        ({"fixmatch": 1, "spread_every": 2}, "--spread_every is a setting of --label_spreading"),
         ({"vat": 1, "vat_epsilon": 0}, "--vat_epsilon should be above 0"),
         ({"rampup": 3}, "--rampup is a setting of --pi_model, --temporal_ensembling,"),
         ({"sup_weight": 0, "iic": 1}, "--iic regularises the classifier"),
@@ -76,16 +78,19 @@ def test_a_model_refuses_what_it_lacks_and_fills_in_the_rest(model: str) -> None
 
 def test_settings_of_consistency_methods_appear_with_them() -> None:
     names = ("augment", "rampup", "threshold", "class_prior", "teacher_decay", "vat_epsilon")
+    names += ("spread_every",)
 
     def settings(**options: Any) -> list[Any]:
         config = TrainConfig(**options).for_model()
         assert config.for_model() == config
         return [getattr(config, name) for name in names]
 
-    assert settings() == ["none", None, None, None, None, None]
-    assert settings(augment="auto") == ["auto", None, None, None, None, None]
-    assert settings(fixmatch=1.0) == ["auto", 0.0, 0.95, "labels", None, None]
-    assert settings(latent_vat=1.0, augment="none", rampup=2) == ["none", 2, None, None, None, 0.1]
+    assert settings() == ["none", *6 * [None]]
+    assert settings(augment="auto") == ["auto", *6 * [None]]
+    assert settings(fixmatch=1.0) == ["auto", 0.0, 0.95, "labels", *3 * [None]]
+    assert settings(label_spreading=1.0) == ["auto", 0.0, None, "labels", None, None, 5]
+    latent = settings(latent_vat=1.0, augment="none", rampup=2)
+    assert latent == ["none", 2, None, None, None, 0.1, None]
     assert settings(mean_teacher=1.0, teacher_decay=0.9)[4] == 0.9
 
 
