@@ -135,6 +135,14 @@ def test_of_a_machines_processes_one_says_the_error(
         assert capsys.readouterr().err.count("\n") == lines
 
 
+def test_help_shows_each_default_once(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "--help"]) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert "] [" not in out.partition("options:")[2]
+    for words in ("label [0.95]", "(labels, uniform, none) [labels]", "[0.001 for most models]"):
+        assert words in out
+
+
 def test_an_empty_command_shows_the_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 2
     assert "commands:" in capsys.readouterr().err

@@ -146,7 +146,9 @@ def _train_options(command: argparse.ArgumentParser) -> None:
         if f.default is not None:
             text += f" [{f.default}]"
         if f.metadata["usual"] is not None:
-            text += f" [{f.metadata['usual']} for most models]"
+            # The settings of consistency methods do not depend on the model.
+            of = "" if f.metadata["used_by"] else " for most models"
+            text += f" [{f.metadata['usual']}{of}]"
         short = f.metadata["short"]
         names = (f.name, *f.metadata["aliases"])
         flags = [f"-{short}"] * bool(short) + [f"--{name}" for name in names]
