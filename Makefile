@@ -45,7 +45,7 @@ format: $(DEV_STAMP) ## format the code and fix what can be fixed
 benchmarks: $(RUN_STAMP) ## print how the published numbers are produced
 	@echo "Each script produces one table of the README and keeps its results beside it. Run one with"
 	@echo "its --help to see how long it takes:"
-	@$(foreach script,$(sort $(wildcard benchmarks/*.py)),echo "    $(BIN)/python $(script)";)
+	@$(foreach script,$(sort $(filter-out benchmarks/_%,$(wildcard benchmarks/*.py))),echo "    $(BIN)/python $(script)";)
 
 clean: ## remove caches and build products; keeps the environment and runs/
 	rm -rf build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage htmlcov

@@ -12,19 +12,14 @@ Runs already in the results are not repeated.
 """
 
 import argparse
-import json
-import os
-import subprocess
-import sys
-import tempfile
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
-from statistics import mean, stdev
+from statistics import mean
 from typing import Any
 
-RESULTS = Path(__file__).parent / "results" / "hybrid_gain.jsonl"
+from _runs import FOLDER, Row, markdown, measure, read, spread, train
+
+RESULTS = FOLDER / "hybrid_gain.jsonl"
 WEIGHTS = (0.0, 0.001, 0.01, 0.1, 1.0)
 
 
@@ -74,44 +69,18 @@ def key(job: dict[str, Any]) -> tuple[Any, ...]:
     return job["dataset"], job["n"], job["unsup_weight"], job["seed"]
 
 
-def run(job: dict[str, Any]) -> dict[str, Any]:
-    """One training run in a process of its own, on one thread."""
-    with tempfile.TemporaryDirectory() as folder:
-        flags = [f"--{name}={value}" for name, value in job["options"].items()]
-        command = [sys.executable, "-m", "dhm", "train", "-q", "-l", "x", "--run_dir", folder]
-        env = os.environ | {"OMP_NUM_THREADS": "1"}
-        subprocess.run([*command, *flags], check=True, env=env, stdout=subprocess.DEVNULL)
-        return json.loads((Path(folder) / "x" / "summary.json").read_text())
-
-
-def read() -> list[dict[str, Any]]:
-    """The rows measured so far."""
-    if not RESULTS.exists():
-        return []
-    return [json.loads(line) for line in RESULTS.read_text().splitlines()]
-
-
-def measure(workers: int) -> None:
-    """Run what is missing and append a row for each."""
-    done = {key(row) for row in read()}
-    jobs = [job for size in SIZES for job in size.jobs() if key(job) not in done]
-    RESULTS.parent.mkdir(exist_ok=True)
-    with ThreadPoolExecutor(workers) as pool, RESULTS.open("a") as file:
-        for job, summary in zip(jobs, pool.map(run, jobs), strict=True):
-            row = {**job, "summary": summary}
-            file.write(json.dumps(row) + "\n")
-            file.flush()
-            error = summary["test"]["error"]
-            print(*key(job), f"{error:.2%}", flush=True)
+def run(job: Row) -> Row:
+    """A row's figures."""
+    return {"summary": train(job["options"])["summary"]}
 
 
 def table(rows: list[dict[str, Any]]) -> str:
     """Markdown: error by images and weight, with differences to weight 0 paired by seed."""
-    lines = [
-        "| data | training images | unsup_weight | seeds | validation error % | test error % | "
-        "minus the classifier alone, paired | nll | log p(x) |",
-        "|---|---|---|---|---|---|---|---|---|",
+    header = [
+        *("data", "training images", "unsup_weight", "seeds", "validation error %"),
+        *("test error %", "minus the classifier alone, paired", "nll", "log p(x)"),
     ]
+    lines = []
     for size in SIZES:
         runs = {key(row): row["summary"] for row in rows}
         for weight in size.weights:
@@ -125,25 +94,20 @@ def table(rows: list[dict[str, Any]]) -> str:
             mine, alone = zip(*pairs, strict=True)
             validation, test = ([100 * r[p]["error"] for r in mine] for p in ("validation", "test"))
             gains = [t - 100 * r["test"]["error"] for t, r in zip(test, alone, strict=True)]
-            cells = [
-                size.dataset,
-                f"{size.n:,}",
-                f"{weight:g}" if weight else "0 (classifier alone)",
-                str(len(pairs)),
-                spread(validation),
-                spread(test),
-                spread(gains, sign=True) if weight else "",
-                f"{mean(r['test']['nll'] for r in mine):.3f}",
-                f"{mean(r['test']['log_likelihood'] for r in mine):.1f}" if weight else "",
-            ]
-            lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
-
-
-def spread(values: list[float], sign: bool = False) -> str:
-    """Mean and standard deviation over seeds."""
-    centre = f"{mean(values):{'+' if sign else ''}.2f}"
-    return f"{centre} ± {stdev(values):.2f}" if len(values) > 1 else centre
+            lines.append(
+                [
+                    size.dataset,
+                    f"{size.n:,}",
+                    f"{weight:g}" if weight else "0 (classifier alone)",
+                    str(len(pairs)),
+                    spread(validation),
+                    spread(test),
+                    spread(gains, sign=True) if weight else "",
+                    f"{mean(r['test']['nll'] for r in mine):.3f}",
+                    f"{mean(r['test']['log_likelihood'] for r in mine):.1f}" if weight else "",
+                ]
+            )
+    return markdown(header, lines)
 
 
 if __name__ == "__main__":
@@ -152,5 +116,7 @@ if __name__ == "__main__":
     parser.add_argument("--workers", type=int, default=2, help="runs at a time [2]")
     arguments = parser.parse_args()
     if not arguments.table:
-        measure(arguments.workers)
-    print(table(read()))
+        done = {key(row) for row in read(RESULTS)}
+        wanted = [job for size in SIZES for job in size.jobs() if key(job) not in done]
+        measure(RESULTS, wanted, run, arguments.workers)
+    print(table(read(RESULTS)))

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from _runs import markdown
 
 from dhm.config import TrainConfig
 from dhm.data import Dataset, Examples
@@ -88,10 +89,28 @@ def measure(network: str, shape: tuple[int, int, int]) -> dict[str, Any]:
     }
 
 
+def table(rows: list[dict[str, Any]]) -> str:
+    """Markdown, one line a shape of images."""
+    header = ["network", "images", "batch", "bare s", "loop s", "loop over bare"]
+    return markdown(
+        header,
+        [
+            [
+                row["network"],
+                "x".join(map(str, row["shape"])),
+                str(row["n_batch"]),
+                *(f"{row['seconds_per_step'][name]:.3f}" for name in ("bare", "loop")),
+                f"{row['loop_over_bare'] - 1:+.1%}",
+            ]
+            for row in rows
+        ],
+    )
+
+
 if __name__ == "__main__":
     rows = []
     for network, shape in CASES:
         rows.append(measure(network, shape))
-        print({k: rows[-1][k] for k in ("network", "shape", "seconds_per_step", "loop_over_bare")})
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(json.dumps(rows, indent=1) + "\n")
+    print(table(rows))

@@ -80,6 +80,11 @@ def fails(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
         ("train --resume -l x", "no run at runs/x to resume"),
         ("train --resume -l x --overwrite", "--resume and --overwrite contradict"),
         ("train --resume -l x --config c", "leave out --config"),
+        ("train --resume -l x --recipe digits-50", "leave out --recipe"),
+        ("train --recipe digit-50", "unknown recipe 'digit-50'; did you mean 'digits-50'?"),
+        ("train --recipe digits-50 --config c", "--recipe and --config contradict each other"),
+        ("train --recipe digits-50 --model softmax", "--n_lbl_batch cannot be used with --model"),
+        ("train --recipe digits-50 -e 0", "--epochs should be at least 1"),
         ("train --overwrite", "--overwrite needs --logname"),
         ("train -l a/b", "--logname is the name of one folder"),
         ("train --dataset minst", "did you mean 'mnist'?"),
@@ -107,6 +112,7 @@ def fails(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
         ("sample absent -o a.png -n many", "-n"),
         ("sample absent -o a.png --seed -1", "--seed should be at least 0"),
         ("sample absent", "required: -o/--output"),
+        ("recipes digits-5", "unknown recipe 'digits-5'; did you mean 'digits-50'?"),
         ("data", "required: NAME"),
         ("data minst", "did you mean 'mnist'?"),
         ("data digits -o a.gif", "expected a name ending in .png"),
@@ -127,6 +133,14 @@ def test_of_a_machines_processes_one_says_the_error(
         monkeypatch.setenv("LOCAL_RANK", rank)
         assert main(["train", "-e", "0"]) == 2
         assert capsys.readouterr().err.count("\n") == lines
+
+
+def test_help_shows_each_default_once(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "--help"]) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert "] [" not in out.partition("options:")[2]
+    for words in ("label [0.95]", "(labels, uniform, none) [labels]", "[0.001 for most models]"):
+        assert words in out
 
 
 def test_an_empty_command_shows_the_help(capsys: pytest.CaptureFixture[str]) -> None:
@@ -243,12 +257,14 @@ VALUES: dict[str, Any] = {
     "dataset": "random",
     "data_dir": "here",
     "n_labeled": 50,
+    "count": 4,
     "val_size": 0.2,
     "seed_data": 3,
     "model": "semisup-hdgm",
     "network": "paper",
     "sup_weight": 0.5,
     "unsup_weight": 0.25,
+    "generator_loss": "adversarial",
     "likelihood": "gaussian",
     "n_samples": 3,
     "warmup": 2.5,
@@ -263,6 +279,7 @@ VALUES: dict[str, Any] = {
     "threshold": 0.75,
     "class_prior": "uniform",
     "teacher_decay": 0.75,
+    "spread_every": 2,
     "vat_epsilon": 0.25,
     "epochs": 4,
     "n_batch": 9,
@@ -272,6 +289,7 @@ VALUES: dict[str, Any] = {
     "lr": 0.125,
     "b1": 0.5,
     "b2": 0.75,
+    "schedule": "linear",
     "rampdown": 2,
     "clip_norm": 2.5,
     "clip_value": 0.5,
@@ -304,13 +322,19 @@ def test_every_option_has_two_spellings(
     value, hyphened = VALUES[name], name.replace("_", "-")
     # A setting is refused without a method that it is for.
     beside = [word for method in used_by for word in (f"--{method}", "0.5")]
-    short = {"epochs": ["-e"], "logname": ["-l"]}.get(name, [])
+    other_names = {
+        "epochs": ["-e"],
+        "logname": ["-l"],
+        "unsup_weight": ["--unlabeled_weight"],
+        "lr": ["--learning_rate", "--learning-rate"],
+        "n_batch": ["--batch_size"],
+    }.get(name, [])
     spellings = [
         [f"--{name}", str(value)],
         [f"--{hyphened}", str(value)],
         [f"--{hyphened}={value}"],
     ]
-    spellings += [[flag, str(value)] for flag in short]
+    spellings += [[flag, str(value)] for flag in other_names]
     for words in spellings:
         assert main(["train", *words, *beside]) == 130
         assert getattr(given.pop(), name) == value != getattr(TrainConfig(), name)
@@ -325,7 +349,8 @@ def test_every_option_has_two_spellings(
 
 def test_all_options_together_train(tmp_path: Path, models: Path) -> None:
     left_out = {"dataset", "data_dir", "reload", "b1", "b2", "n_labeled", "network", "n_batch"}
-    left_out |= {"precision"}  # slow
+    left_out |= {"count", "generator_loss"}
+    left_out.add("precision")  # slow
     words = [f"--{name}={value}" for name, value in VALUES.items() if name not in left_out]
     words += ["--n-labeled", "20", "--n-batch", "300", "--n-superbatch", "300", "-q"]
     words += ["--b1", "0.5", "--b2", "0.9", "--alg", "adam", "--lr", "0.001"]
@@ -351,7 +376,8 @@ def run_python(code: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize(
-    "words", [[], ["--help"], ["train", "--help"], ["sample", "--help"], ["train", "--epoch"]]
+    "words",
+    [[], ["--help"], ["train", "--help"], ["sample", "--help"], ["train", "--epoch"], ["recipes"]],
 )
 def test_help_does_without_torch(words: list[str]) -> None:
     found = run_python(

@@ -21,7 +21,7 @@ from dhm.models.registry import MODELS
         ({"epochs": 0}, "--epochs should be at least 1, found 0"),
         ({"epochs": 2.5}, "--epochs takes a whole number, found 2.5"),
         ({"epochs": True}, "--epochs takes a whole number, found True"),
-        ({"lr": None}, "--lr takes a number, found None"),
+        ({"val_size": None}, "--val_size takes a number, found None"),
         ({"lr": 0}, "--lr should be above 0, found 0"),
         ({"lr": float("nan")}, "--lr should be a finite number, found nan"),
         ({"lr": float("inf")}, "--lr should be a finite number, found inf"),
@@ -39,10 +39,13 @@ from dhm.models.registry import MODELS
         ({"fixmatch": 1, "threshold": 1.1}, "--threshold should be at most 1"),
         ({"vat": 1, "threshold": 0.5}, "--threshold is a setting of --fixmatch"),
         ({"teacher_decay": 0.9}, "--teacher_decay is a setting of --mean_teacher"),
+        ({"label_spreading": 1, "spread_every": 0}, "--spread_every should be at least 1"),
+        ({"fixmatch": 1, "spread_every": 2}, "--spread_every is a setting of --label_spreading"),
         ({"vat": 1, "vat_epsilon": 0}, "--vat_epsilon should be above 0"),
         ({"rampup": 3}, "--rampup is a setting of --pi_model, --temporal_ensembling,"),
         ({"sup_weight": 0, "iic": 1}, "--iic regularises the classifier"),
         ({"augment": "images"}, "did you mean 'image'"),
+        ({"count": 5, "n_labeled": 50}, "--count and --n_labeled say the same"),
         ({"logname": "a/b"}, "--logname is the name of one folder"),
     ],
 )
@@ -56,29 +59,63 @@ def test_what_cannot_be_run_is_refused(values: dict[str, Any], message: str) -> 
 def test_a_model_refuses_what_it_lacks_and_fills_in_the_rest(model: str) -> None:
     config = TrainConfig(model=model).for_model()
     has = {name for name in model_options() if getattr(config, name) is not None}
-    hybrid = set(model_options()) - {"n_lbl_batch"}
-    expected = {"semisup-hdgm": {*hybrid, "n_lbl_batch"}, "supervised-hdgm": hybrid}
-    expected |= {name: {"n_lbl_batch"} for name in ("semisup-cnn", "semisup-mlp")}
+    hybrid = set(model_options()) - {"n_lbl_batch", "generator_loss"}
+    implicit = {"sup_weight", "unsup_weight", "generator_loss", "n_latent", "n_lbl_batch"}
+    expected = {
+        "semisup-hdgm": {*hybrid, "n_lbl_batch"},
+        "supervised-hdgm": hybrid,
+        "semisup-ali": implicit,
+        "semisup-cnn": {"n_lbl_batch"},
+        "semisup-mlp": {"n_lbl_batch"},
+    }
     assert has == expected.get(model, set())
+    words = {"likelihood": "gaussian", "generator_loss": "adversarial"}
     for name in set(model_options()) - has:
-        value: Any = "gaussian" if name == "likelihood" else 1
+        value: Any = words.get(name, 1)
         with pytest.raises(ConfigError, match=f"--{name} cannot be used with --model {model}"):
             TrainConfig(model=model, **{name: value}).for_model()
 
 
 def test_settings_of_consistency_methods_appear_with_them() -> None:
     names = ("augment", "rampup", "threshold", "class_prior", "teacher_decay", "vat_epsilon")
+    names += ("spread_every",)
 
     def settings(**options: Any) -> list[Any]:
         config = TrainConfig(**options).for_model()
         assert config.for_model() == config
         return [getattr(config, name) for name in names]
 
-    assert settings() == ["none", None, None, None, None, None]
-    assert settings(augment="auto") == ["auto", None, None, None, None, None]
-    assert settings(fixmatch=1.0) == ["auto", 0.0, 0.95, "labels", None, None]
-    assert settings(latent_vat=1.0, augment="none", rampup=2) == ["none", 2, None, None, None, 0.1]
+    assert settings() == ["none", *6 * [None]]
+    assert settings(augment="auto") == ["auto", *6 * [None]]
+    assert settings(fixmatch=1.0) == ["auto", 0.0, 0.95, "labels", *3 * [None]]
+    assert settings(label_spreading=1.0) == ["auto", 0.0, None, "labels", None, None, 5]
+    latent = settings(latent_vat=1.0, augment="none", rampup=2)
+    assert latent == ["none", 2, None, None, None, 0.1, None]
     assert settings(mean_teacher=1.0, teacher_decay=0.9)[4] == 0.9
+
+
+def test_a_model_may_have_defaults_of_its_own_in_training() -> None:
+    names = ("lr", "b1", "b2", "clip_norm", "clip_value", "ema", "schedule")
+    usual = TrainConfig(model="softmax").for_model()
+    assert [getattr(usual, n) for n in names] == [1e-3, 0.9, 0.999, 5.0, 1.0, 0.0, "gaussian"]
+    ali = TrainConfig(model="semisup-ali", network="paper").for_model()
+    # Those of the original script, which did not clip.
+    assert [getattr(ali, n) for n in names] == [3e-4, 0.5, 0.999, 0.0, 0.0, 0.9999, "linear"]
+    assert TrainConfig(model="semisup-ali", network="mlp").for_model().lr == 3e-3
+    assert (usual.usual("n_batch"), ali.usual("n_batch")) == (128, 100)
+    assert TrainConfig(model="semisup-ali", lr=0.1, ema=0.0).for_model().lr == 0.1
+    assert TrainConfig(model="semisup-ali", lr=0.1, ema=0.0).for_model().ema == 0.0
+
+
+def test_a_network_the_model_lacks_is_refused() -> None:
+    with pytest.raises(ConfigError, match="--network mlp cannot be used with --model softmax; it"):
+        TrainConfig(model="softmax", network="mlp").for_model()
+
+
+def test_labels_of_each_class_become_labels() -> None:
+    config = TrainConfig(count=5).for_classes(10)
+    assert (config.n_labeled, config.count) == (50, None)
+    assert TrainConfig(n_labeled=7).for_classes(10).n_labeled == 7
 
 
 def test_adam_alone_has_betas() -> None:

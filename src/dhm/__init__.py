@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from dhm.data import load as load_data
     from dhm.evaluation.evaluate import evaluate
     from dhm.models.build import load_model
+    from dhm.recipes import load as load_recipe
     from dhm.training.train import train
 
 _HOMES = {
@@ -18,10 +19,11 @@ _HOMES = {
     "evaluate": "dhm.evaluation.evaluate:evaluate",
     "load_data": "dhm.data:load",
     "load_model": "dhm.models.build:load_model",
+    "load_recipe": "dhm.recipes:load",
     "train": "dhm.training.train:train",
 }
 
-__all__ = ["TrainConfig", "evaluate", "load_data", "load_model", "train"]
+__all__ = ["TrainConfig", "evaluate", "load_data", "load_model", "load_recipe", "train"]
 
 
 def __getattr__(name: str) -> Any:

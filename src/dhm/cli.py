@@ -65,6 +65,7 @@ def make_parser() -> argparse.ArgumentParser:
         ("evaluate", _evaluate_options, _evaluate),
         ("sample", _sample_options, _sample),
         ("data", _data_options, _data),
+        ("recipes", _recipes_options, _recipes),
     ):
         summary = (run.__doc__ or "").splitlines()[0]
         command = commands.add_parser(name, help=summary, description=summary)
@@ -145,7 +146,9 @@ def _train_options(command: argparse.ArgumentParser) -> None:
         if f.default is not None:
             text += f" [{f.default}]"
         if f.metadata["usual"] is not None:
-            text += f" [{f.metadata['usual']} for most models]"
+            # The settings of consistency methods do not depend on the model.
+            of = "" if f.metadata["used_by"] else " for most models"
+            text += f" [{f.metadata['usual']}{of}]"
         short = f.metadata["short"]
         names = (f.name, *f.metadata["aliases"])
         flags = [f"-{short}"] * bool(short) + [f"--{name}" for name in names]
@@ -161,6 +164,9 @@ def _train_options(command: argparse.ArgumentParser) -> None:
             metavar=metavar,
         )
     run = groups["run"]
+    run.add_argument(
+        "--recipe", metavar="NAME", help="options of an experiment that `dhm recipes` lists"
+    )
     run.add_argument("--config", metavar="FILE", help="options from a file, as a run's config.yaml")
     run.add_argument(
         "--resume", action="store_true", help="go on with the run --logname from its checkpoint"
@@ -173,10 +179,7 @@ def _train(options: argparse.Namespace) -> None:
     """Train a model and write its run folder."""
     names = {f.name for f in fields(TrainConfig)}
     given = from_words({name: word for name, word in vars(options).items() if name in names})
-    if options.resume:
-        values = _resumed_options(options, given)
-    else:
-        values = read_config(options.config) if options.config else {}
+    values = _resumed_options(options, given) if options.resume else _prepared_options(options)
     config = parse_config(values | given)
     from dhm.training.train import train
 
@@ -197,12 +200,26 @@ def _train(options: argparse.Namespace) -> None:
     _print_summary(summary)
 
 
+def _prepared_options(options: argparse.Namespace) -> dict[str, Any]:
+    """The options that a recipe or a file gives."""
+    if options.recipe and options.config:
+        raise ConfigError(
+            "--recipe and --config contradict each other: both give options; leave one out"
+        )
+    if options.recipe:
+        from dhm.recipes import load as load_recipe
+
+        return dict(load_recipe(options.recipe).options)
+    return read_config(options.config) if options.config else {}
+
+
 def _resumed_options(options: argparse.Namespace, given: dict[str, Any]) -> dict[str, Any]:
     """The options a run was started with; those typed again must agree, but for its length."""
     if options.overwrite:
         raise ConfigError("--resume and --overwrite contradict each other")
-    if options.config:
-        raise ConfigError("--resume takes the run's own options: leave out --config")
+    for name in ("config", "recipe"):
+        if getattr(options, name):
+            raise ConfigError(f"--resume takes the run's own options: leave out --{name}")
     if "logname" not in given:
         raise ConfigError("--resume needs --logname: the name of the run to go on with")
     folder = Path(given.get("run_dir", TrainConfig.run_dir)) / given["logname"]
@@ -317,6 +334,29 @@ def _data(options: argparse.Namespace) -> None:
             value = ", ".join(map(str, value))
         print(f"{name:<{width}}  {value}")
     dataset_picture(dataset.train.x, dataset.train.y, dataset.classes, output)
+
+
+def _recipes_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("name", metavar="NAME", nargs="?", help="show this one whole")
+
+
+def _recipes(options: argparse.Namespace) -> None:
+    """List the recipes, or show one with all of its options."""
+    from dhm.recipes import RECIPES, load
+
+    if options.name is None:
+        for name in RECIPES:
+            recipe = load(name)
+            print(f"{name}\n    {recipe.about}")
+            print(f"    time on 2 cores: {recipe.time or 'not measured yet'}")
+            print(f"    expected: {recipe.expectation}")
+        return
+    recipe = load(options.name)
+    print(f"{recipe.name}: {recipe.about}\n")
+    print(f"time on 2 cores  {recipe.time or 'not measured yet'}")
+    print(f"expected         {recipe.expectation}")
+    print(f"run it           dhm train --recipe {recipe.name}\n\nThe same without the recipe:\n")
+    print(recipe.command.replace(" --", " \\\n    --"))
 
 
 def _add_run(command: argparse.ArgumentParser) -> None:

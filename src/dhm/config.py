@@ -113,7 +113,8 @@ class TrainConfig:
     model: str = option("supervised-hdgm", "the model", group="model", choices=MODELS)
     network: Network = option(
         "small",
-        "its layers: a laptop's, the original paper's, or dense ones only (semisup-ali)",
+        "its layers: a laptop's, the same with strides and batch normalisation, the original "
+        "paper's, or dense ones only (semisup-ali)",
         group="model",
     )
     sup_weight: float | None = option(
@@ -183,7 +184,7 @@ class TrainConfig:
     )
     rampup: float | None = option(
         None,
-        "epochs over which these weights rise to their values; 0 is at once [0]",
+        "epochs over which these weights rise to their values; 0 is at once",
         group="consistency",
         low=0,
         used_by=METHODS,
@@ -191,7 +192,7 @@ class TrainConfig:
     )
     threshold: float | None = option(
         None,
-        "confidence from which a prediction serves as a label [0.95]",
+        "confidence from which a prediction serves as a label",
         group="consistency",
         low=0,
         high=1,
@@ -200,14 +201,14 @@ class TrainConfig:
     )
     class_prior: ClassPrior | None = option(
         None,
-        "shares of the classes that predictions are aligned with [labels]",
+        "shares of the classes that predictions are aligned with",
         group="consistency",
         used_by=("fixmatch", "label_spreading"),
         usual="labels",
     )
     teacher_decay: float | None = option(
         None,
-        "decay of the teacher's average [0.99]",
+        "decay of the teacher's average",
         group="consistency",
         low=0,
         below=1,
@@ -216,7 +217,7 @@ class TrainConfig:
     )
     spread_every: int | None = option(
         None,
-        "epochs after which labels are spread anew [5]",
+        "epochs after which labels are spread anew",
         group="consistency",
         low=1,
         used_by=("label_spreading",),
@@ -224,8 +225,7 @@ class TrainConfig:
     )
     vat_epsilon: float | None = option(
         None,
-        "size of the change: root mean square over pixels, standardised features or entries of "
-        "z [0.1]",
+        "size of the change: root mean square over pixels, standardised features or entries of z",
         group="consistency",
         above=0,
         used_by=("vat", "latent_vat"),

@@ -78,8 +78,10 @@ def make_task() -> Callable[..., Task]:
             "threshold": 0.0,
             "teacher_decay": 0.9,
             "vat_epsilon": 0.5,
+            "spread_every": 1,
         }
-        return Task(model, N, **given | settings)
+        examples = dataset(model.spec.shape, k=model.n_classes).train
+        return Task(model, **{"examples": examples} | given | settings)
 
     return make
 

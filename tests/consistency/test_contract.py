@@ -6,6 +6,7 @@ from dataclasses import fields
 from itertools import product
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
@@ -15,11 +16,13 @@ from dhm.config import TrainConfig
 from dhm.consistency.base import ConsistencyMethod, Task, Views
 from dhm.consistency.registry import METHODS, method_class
 from dhm.consistency.regularized import Regularized, Weighted
+from dhm.data.dataset import Examples
 from dhm.errors import ConfigError
 from dhm.models.base import Batch, LatentModel, Model
 from dhm.models.registry import MODELS
 
 Make = Callable[..., Any]
+N = 24  # as many as in the batch of the fixture
 SHAPES = [(1, 8, 8), (6,)]
 
 
@@ -56,6 +59,7 @@ def test_every_method_on_every_model(
     F.cross_entropy(model.logits(make_views(model).batch.x), make_views(model).batch.y).backward()
     reached = {name for name, p in model.named_parameters() if p.grad is not None and p.grad.any()}
     assert reached
+    method.start_epoch(model, 1)
     # Temporal ensembling has nothing to agree with before the second epoch.
     for _ in range(2):
         model.zero_grad()
@@ -77,9 +81,11 @@ def test_consistent_and_certain_predictions_cost_nothing(
 ) -> None:
     """Predictions that are the same everywhere, and certain; and so without any information."""
     model = linear(torch.zeros(4, 6), torch.tensor([0.0, 100.0, 0.0, 0.0]))
-    method = fitted(name, make_task(model))
+    x = torch.randn(N, 6).numpy()
+    method = fitted(name, make_task(model, examples=Examples(x, np.full(N, 1))))
     if method is None:
         return
+    method.start_epoch(model, 1)
     for _ in range(2):
         assert abs(method(make_views(model)).item()) < 1e-6
 
@@ -107,6 +113,7 @@ def test_a_state_goes_on_where_it_was_left(
         return Regularized(own, {name: weighted}, augmentation, 2.0).train()
 
     one = make()
+    one.start_epoch(one.model, 1)
     optimizer = torch.optim.SGD(one.model.parameters(), 0.1)
     for _ in range(3):
         optimizer.zero_grad()

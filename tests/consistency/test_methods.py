@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from dhm.consistency.build import class_prior
 from dhm.consistency.entropy import Entropy
@@ -22,7 +22,7 @@ from dhm.consistency.regularized import ramp
 from dhm.consistency.temporal_ensembling import TemporalEnsembling
 from dhm.consistency.vat import VAT, adversarial_direction, unit_scale
 from dhm.data.dataset import Examples
-from dhm.models.base import Batch
+from dhm.models.base import Batch, LatentModel, Loss, Model
 
 Make = Callable[..., Any]
 
@@ -122,17 +122,27 @@ def test_a_flat_prediction_has_no_direction() -> None:
     torch.testing.assert_close(tiny, torch.tensor([[3.0, 4.0]]) / 12.5**0.5)
 
 
-class Latent(torch.nn.Module):
+class Latent(LatentModel):
     """Two classes of x = 2 z, which is generated exactly."""
 
-    def __init__(self, linear: Make) -> None:
-        super().__init__()
-        self.inner = linear(torch.tensor([[1.0, 2.0], [0.0, 0.0]]), torch.zeros(2))
-        self.standardize = self.inner.standardize
-        self.scale = torch.nn.Parameter(torch.tensor(2.0))
+    has_samples = True
+
+    def __init__(self, inner: Model) -> None:
+        super().__init__(inner.spec)
+        self.inner = inner
+        self.scale = nn.Parameter(torch.tensor(2.0))
+
+    def players(self) -> dict[str, list[nn.Parameter]]:
+        return {"all": list(self.parameters())}
+
+    def forward(self, batch: Batch, player: str) -> Loss:
+        raise NotImplementedError
 
     def logits(self, x: Tensor) -> Tensor:
         return self.inner.logits(x)
+
+    def features(self, x: Tensor) -> Tensor:
+        return self.inner.features(x)
 
     def encode(self, x: Tensor) -> Tensor:
         return x / self.scale
@@ -140,9 +150,12 @@ class Latent(torch.nn.Module):
     def decode(self, z: Tensor) -> Tensor:
         return self.scale * z
 
+    def sample_prior(self, n: int) -> Tensor:
+        return torch.randn(n, 2)
+
 
 def test_latent_vat_perturbs_what_is_generated(linear: Make, make_task: Make, given: Make) -> None:
-    model = Latent(linear)
+    model = Latent(linear(torch.tensor([[1.0, 2.0], [0.0, 0.0]]), torch.zeros(2)))
     method = LatentVAT(make_task(model, vat_epsilon=0.5))
     cost = method(given(model=model, inputs=torch.zeros(1, 2)))
     # As above, but a change of z is twice that of x.

@@ -36,7 +36,10 @@ class TwoPlayers(Model):
 
     def logits(self, x: Tensor) -> Tensor:
         self.passes.append(torch.is_grad_enabled())
-        return self.layer(self.standardize(x).flatten(1))
+        return self.layer(self.features(x))
+
+    def features(self, x: Tensor) -> Tensor:
+        return self.standardize(x).flatten(1)
 
 
 @pytest.fixture

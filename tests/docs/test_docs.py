@@ -27,7 +27,7 @@ from dhm.data.sources import SOURCES
 ROOT = Path(__file__).parents[2]
 GUIDE = ROOT / "docs" / "guide.md"
 PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md"))]
-COMMANDS = ("train", "evaluate", "sample", "data")
+COMMANDS = ("train", "evaluate", "sample", "data", "recipes")
 
 FENCE = re.compile(r"^```(?P<language>\w*) *(?P<mark>\w*)\n(?P<code>.*?)^```$", re.M | re.S)
 NOT_RUN = {
@@ -186,7 +186,8 @@ def _flags(text: str) -> set[str]:
 
 
 def test_guide_mentions_every_option() -> None:
-    options = {f.name for f in fields(TrainConfig)} | {"config", "resume", "overwrite", "quiet"}
+    options = {f.name for f in fields(TrainConfig)}
+    options |= {"recipe", "config", "resume", "overwrite", "quiet"}
     assert options <= _flags(GUIDE.read_text(encoding="utf-8"))
 
 

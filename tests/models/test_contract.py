@@ -6,13 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from dhm.config import TrainConfig
 from dhm.data.dataset import Dataset, Examples
 from dhm.errors import ConfigError, DataError, RunError
-from dhm.models.base import Batch, GenerativeModel, Model
+from dhm.models.base import Batch, GenerativeModel, LatentModel, Model
 from dhm.models.build import build_model, copy_weights, load_model, save_model
-from dhm.models.registry import MODELS
+from dhm.models.registry import MODELS, model_class
 
 SHAPES = [(1, 8, 8), (3, 9, 14), (1, 1, 1), (6,)]
 CASES = [
@@ -20,6 +21,7 @@ CASES = [
     *((name, "paper", (1, 8, 8)) for name in MODELS if not name.endswith("-mlp")),
     ("semisup-ali", "paper", (3, 9, 14)),
     *product(("semisup-ali",), ("mlp",), SHAPES),
+    *product([m for m in MODELS if "strided" in model_class(m).options], ("strided",), SHAPES),
 ]
 
 
@@ -68,6 +70,7 @@ def test_every_model(name: str, network: str, shape: tuple[int, ...], tmp_path: 
         assert logits.shape == (len(x), 4), "one output a class"
         alone = torch.cat([model.logits(one) for one in x.split(1)])
     torch.testing.assert_close(logits, alone, atol=1e-4, rtol=1e-4)
+    check_features(model, x)
 
     save_model(model, tmp_path / "model.safetensors")
     save_model(model, tmp_path / "again.safetensors")
@@ -77,6 +80,35 @@ def test_every_model(name: str, network: str, shape: tuple[int, ...], tmp_path: 
     assert loaded.spec == model.spec
     with torch.no_grad():
         assert torch.equal(loaded.logits(x), logits)
+
+
+@torch.no_grad()
+def check_features(model: Model, x: torch.Tensor) -> None:
+    """The last layer computed for the logits is a linear one, and the features are its input."""
+    layers: list[nn.Module] = []
+    for layer in model.modules():
+        if isinstance(layer, nn.Linear):
+            layer.register_forward_hook(lambda layer, *_: layers.append(layer))
+    logits = model.logits(x)
+    last = layers[-1]
+    features = model.features(x)
+    assert features.shape == (len(x), last.in_features)
+    torch.testing.assert_close(last(features), logits)
+
+
+@pytest.mark.parametrize("name", ["supervised-hdgm", "semisup-hdgm", "semisup-ali"])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_latent_models(name: str, shape: tuple[int, ...]) -> None:
+    model = make(name, "small", shape, n_latent=5).eval()
+    assert isinstance(model, LatentModel) and model.has_samples
+    x = batch(model).x
+    with torch.no_grad():
+        z = model.encode(x)
+        assert z.shape == (len(x), 5)
+        assert torch.equal(model.encode(x), z), "no noise"
+        assert model.decode(z).shape == x.shape
+        assert model.sample_prior(7).shape == (7, 5)
+        assert model.decode(model.sample_prior(7)).isfinite().all()
 
 
 @pytest.mark.parametrize("name", ["supervised-hdgm", "semisup-hdgm"])
@@ -92,6 +124,7 @@ def test_generative_models(name: str, shape: tuple[int, ...], n_aux: int) -> Non
         assert model.log_likelihood(x, 3).isfinite().all()
         assert model.sample(5).mean.shape == (5, *shape)
         assert model.reconstruct(x).mean.shape == x.shape
+        assert torch.equal(model.decode(model.encode(x)), model.reconstruct(x).mean)
 
 
 def test_training_and_prediction_differ_only_by_noise() -> None:
@@ -118,6 +151,13 @@ def test_a_likelihood_refuses_data_outside_its_domain() -> None:
         make("supervised-hdgm", "small", (6,), likelihood="bernoulli")
     with pytest.raises(DataError, match="8-bit"):
         make("supervised-hdgm", "small", (6,), likelihood="discretized-logistic")
+
+
+def test_what_generates_pixels_refuses_other_images() -> None:
+    wide = Examples(np.full((24, 1, 8, 8), 3.0, np.float32), np.arange(24) % 4)
+    options = TrainConfig(model="semisup-ali").for_model().own_options()
+    with pytest.raises(DataError, match=r"--model semisup-ali needs values in \[0, 1\], found 3"):
+        build_model("semisup-ali", "small", Dataset("m", wide, wide, tuple("abcd")), options)
 
 
 def test_reloading_into_other_sizes_is_refused() -> None:

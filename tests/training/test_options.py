@@ -153,6 +153,16 @@ def test_the_ramp_scales_the_learning_rate(trained: Trained, turns: list[dict[st
     assert rates[2 * steps :] == pytest.approx(falling)
 
 
+def test_the_linear_schedule_ends_in_the_last_third(
+    trained: Trained, turns: list[dict[str, Any]]
+) -> None:
+    trained(lr=0.01, epochs=3, schedule="linear", model="softmax")
+    rates = [turn["lr"] for turn in turns]
+    steps = len(rates) // 3
+    assert rates[: 2 * steps] == [0.01] * (2 * steps)
+    assert rates[2 * steps :] == pytest.approx([0.01 * (1 - i / steps) for i in range(steps)])
+
+
 @pytest.mark.parametrize(("epochs", "length"), [(1, 0), (2, 1), (40, 20), (200, 50)])
 def test_half_of_a_short_run_is_not_ramped(
     small: Callable[..., TrainConfig], epochs: int, length: int

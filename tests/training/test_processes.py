@@ -64,13 +64,15 @@ def report(name, value):
 fit = module.Trainer.fit
 def checked_fit(self):
     fit(self)
-    state = torch.cat([b.flatten().double() for b in self.objective.buffers()])
+    remembered = [b.flatten().double() for b in self.objective.methods.buffers()]
+    state = torch.cat([torch.zeros(1, dtype=torch.double), *remembered])
     both = self.engine.gather(state).view(2, -1)
     report("same_state", torch.equal(both[0], both[1]))
     if "temporal_ensembling" in self.objective.methods:
         counts = self.objective.methods["temporal_ensembling"].counts
         report("seen_once_an_epoch", bool((counts == self.state.epoch).all()))
-    mine = torch.cat([p.detach().flatten() for p in self.trained.parameters()])
+    tensors = (*self.trained.parameters(), *self.trained.buffers())
+    mine = torch.cat([t.detach().flatten() for t in tensors])
     both = self.engine.gather(mine).view(2, -1)
     report("same_weights", torch.equal(both[0], both[1]))
     report("own_noise", len(self.engine.gather(torch.rand(1)).unique()) == 2)
@@ -93,12 +95,19 @@ report("epochs", summary["epochs"])
 run(logname="y", epochs=1, rampdown=0)
 report("extended", run(logname="y", epochs=2, rampdown=0, resume=True)["epochs"])
 report("resumes_exactly", Path("runs/y/last.safetensors").read_bytes() == whole)
-consistent = dict(temporal_ensembling=1.0, mean_teacher=1.0, fixmatch=1.0, threshold=0.2, vat=1.0)
+consistent = dict(temporal_ensembling=1.0, mean_teacher=1.0, fixmatch=1.0, threshold=0.2, vat=1.0,
+    label_spreading=1.0, spread_every=1)
 run(logname="c", rampdown=0, **consistent)
 run(logname="d", epochs=1, rampdown=0, **consistent)
 run(logname="d", rampdown=0, resume=True, **consistent)
 report("consistency_resumes_exactly", Path("runs/c/last.safetensors").read_bytes()
     == Path("runs/d/last.safetensors").read_bytes())
+two_players = dict(model="semisup-ali", n_hidden=None, n_aux=None, rampdown=0)
+run(logname="p", **two_players)
+run(logname="q", epochs=1, **two_players)
+run(logname="q", resume=True, **two_players)
+p, q = (Path(f"runs/{name}/last.safetensors").read_bytes() for name in "pq")
+report("two_players_resume_exactly", p == q)
 attempt("exists", RunError)
 attempt("no_work", ConfigError, model="softmax", n_batch=1, n_lbl_batch=None, logname="z",
     n_hidden=None, n_latent=None, n_aux=None)
@@ -117,13 +126,13 @@ def test_all_processes_agree(start: Start, tmp_path: Path) -> None:
     for line in out.splitlines():
         name, _, value = line.partition(" ")
         said.setdefault(name, []).append(value)
-    # x, y, y extended, c, d, d extended, v.
+    # x, y, y extended, c, d, d extended, p, q, q extended, v.
     for name in ("same_weights", "own_noise", "same_state"):
-        assert said[name] == ["True"] * 14, name
+        assert said[name] == ["True"] * 20, name
     assert said["seen_once_an_epoch"] == ["True"] * 6
     assert said["consistency_resumes_exactly"] == ["True"] * 2
     assert said["epochs"] == said["extended"] == ["2"] * 2
-    assert said["resumes_exactly"] == ["True"] * 2
+    assert said["resumes_exactly"] == said["two_players_resume_exactly"] == ["True"] * 2
     for name, part in {
         "exists": "--overwrite",
         "no_work": "leaves some of 2 processes without work",

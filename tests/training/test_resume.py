@@ -59,6 +59,10 @@ CASES = {
         9,
         {"model": "semisup-hdgm", "n_labeled": 50, "n_lbl_batch": 20, "n_batch": 200},
     ),
+    "two players": (
+        9,
+        {"model": "semisup-ali", "n_labeled": 50, "n_lbl_batch": 20, "n_batch": 200, "n_latent": 4},
+    ),
     "cnn, momentless": (5, {"model": "supervised-cnn", "alg": "sgd", "lr": 0.1}),
     "warm-up, K samples": (9, {"warmup": 1.5, "n_samples": 2, "rampdown": 1}),
     "consistency": (
@@ -68,6 +72,14 @@ CASES = {
             **{"n_labeled": 50, "n_lbl_batch": 20, "n_batch": 200, "rampup": 1.0},
             **{"temporal_ensembling": 1.0, "mean_teacher": 1.0, "fixmatch": 1.0, "threshold": 0.2},
             **{"vat": 1.0, "mixup": 1.0},
+        },
+    ),
+    "labels spread, refreshed statistics": (
+        10,
+        {
+            **{"model": "semisup-cnn", "network": "strided", "ema": 0.9, "epochs": 3},
+            **{"n_labeled": 50, "n_lbl_batch": 20, "n_batch": 200},
+            **{"label_spreading": 1.0, "spread_every": 1},
         },
     ),
     "consistency of a hybrid": (9, {"iic": 0.5, "pi_model": 2.0, "augment": "image", "ema": 0.9}),

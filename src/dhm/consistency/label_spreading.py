@@ -117,6 +117,8 @@ def neighbor_graph(features: NDArray[np.float32], _: object = None) -> "csr_matr
 def balanced(q: NDArray[np.float32], prior: NDArray[np.float32]) -> NDArray[np.float32]:
     """q with columns scaled so that its mean is the prior, rows still summing to 1.
 
+    Rows that are certain stay as they are: where too many are, its mean only comes nearer.
+
     References:
         Sinkhorn & Knopp, 1967: columns and rows are normalised in turn.
 

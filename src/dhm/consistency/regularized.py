@@ -70,6 +70,7 @@ class Regularized(nn.Module):
     def start_epoch(self, model: Model, epoch: int) -> None:
         """Let the methods do what comes before an epoch, with the model that would be evaluated."""
         for method in self.methods.values():
+            assert isinstance(method, ConsistencyMethod)
             method.start_epoch(model, epoch)
 
     def _shown(self, batch: Batch) -> Batch:

@@ -1,10 +1,56 @@
-"""Statistics of batch normalisation that belong to the weights they are used with."""
+"""Batch normalisation, and statistics of it that belong to the weights they are used with."""
 
 from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn import functional as F
+
+from dhm.errors import ConfigError
+
+
+class BatchNorm(nn.Module):
+    """Batch normalisation with a trained shift, of units or of the channels of images.
+
+    In evaluation it uses running statistics, so that what is made of an input does not depend on
+    the others of its batch. In training it raises `ConfigError` for a batch of one example.
+
+    Arguments:
+        n: number of units or channels.
+        scale: whether a scale is trained, too.
+
+    References:
+        Ioffe & Szegedy, Batch normalization, 2015.
+    """
+
+    running_mean: Tensor
+    running_var: Tensor
+
+    def __init__(self, n: int, *, scale: bool = False) -> None:
+        super().__init__()
+        self.momentum = 0.1
+        self.weight = nn.Parameter(torch.ones(n)) if scale else None
+        self.bias = nn.Parameter(torch.zeros(n))
+        self.register_buffer("running_mean", torch.zeros(n))
+        self.register_buffer("running_var", torch.ones(n))
+
+    def forward(self, h: Tensor) -> Tensor:
+        """(B, n, ...) -> the same shape."""
+        if self.training and len(h) < 2:
+            raise ConfigError(
+                "batch normalisation takes its statistics from two examples or more in each "
+                "process, found a batch of one: choose a larger --n_batch or --n_lbl_batch"
+            )
+        return F.batch_norm(
+            h,
+            self.running_mean,
+            self.running_var,
+            self.weight,
+            self.bias,
+            training=self.training,
+            momentum=self.momentum,
+            eps=1e-6,
+        )
 
 
 @torch.no_grad()
@@ -20,12 +66,12 @@ def refresh_statistics(
         Izmailov et al., Averaging weights leads to wider optima, UAI 2018, section 3.2.
 
     Example:
-        >>> layer = nn.BatchNorm1d(1)
+        >>> layer = BatchNorm(1)
         >>> refresh_statistics(layer, layer, [torch.ones(8, 1), torch.full((8, 1), 3.0)])
         >>> layer.running_mean
         tensor([2.])
     """
-    layers = [layer for layer in network.modules() if isinstance(layer, _BatchNorm)]
+    layers = [layer for layer in network.modules() if isinstance(layer, BatchNorm)]
     if not layers:
         return
     training = [(module, module.training) for module in network.modules()]
@@ -33,11 +79,13 @@ def refresh_statistics(
     network.eval()
     for layer in layers:
         layer.train()
-    for i, batch in enumerate(batches):
-        for layer in layers:
-            layer.momentum = 1 / (i + 1)  # a plain mean: the first batch replaces what was there
-        forward(batch)
-    for layer, momentum in zip(layers, momenta, strict=True):
-        layer.momentum = momentum
-    for module, mode in training:
-        module.training = mode
+    try:
+        for i, batch in enumerate(batches):
+            for layer in layers:
+                layer.momentum = 1 / (i + 1)  # a plain mean: the first replaces what was there
+            forward(batch)
+    finally:
+        for layer, momentum in zip(layers, momenta, strict=True):
+            layer.momentum = momentum
+        for module, mode in training:
+            module.training = mode

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from dhm.nn.layers import BatchNorm
+from dhm.nn.batch_norm import BatchNorm
 
 Size = tuple[int, int]
 

@@ -95,38 +95,6 @@ class Standardize(nn.Module):
         return u * self.scale + self.shift
 
 
-class BatchNorm(nn.Module):
-    """Batch normalisation with a trained shift and no scale, of units or of the channels of images.
-
-    In evaluation it uses running statistics, so that what is made of an input does not depend on
-    the others of its batch.
-
-    References:
-        Ioffe & Szegedy, Batch normalization, 2015.
-    """
-
-    running_mean: Tensor
-    running_var: Tensor
-
-    def __init__(self, n: int) -> None:
-        super().__init__()
-        self.bias = nn.Parameter(torch.zeros(n))
-        self.register_buffer("running_mean", torch.zeros(n))
-        self.register_buffer("running_var", torch.ones(n))
-
-    def forward(self, h: Tensor) -> Tensor:
-        """(B, n, ...) -> the same shape."""
-        return F.batch_norm(
-            h,
-            self.running_mean,
-            self.running_var,
-            bias=self.bias,
-            training=self.training,
-            momentum=0.1,
-            eps=1e-6,
-        )
-
-
 class Dropout(nn.Module):
     """Dropout that costs a CPU a third of torch's own, which draws its masks one at a time.
 

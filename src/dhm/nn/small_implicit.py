@@ -7,7 +7,7 @@ from math import ceil, log2
 from torch import nn
 
 from dhm.nn.implicit import Critic, ImplicitParts, halvings, leaky, normalized, upsampling
-from dhm.nn.layers import Dropout, normal
+from dhm.nn.layers import Dropout, GaussianNoise, normal
 from dhm.nn.weight_norm import weight_norm
 
 WIDTH = 32
@@ -21,17 +21,21 @@ Wrap = Callable[[nn.Module, int], Iterable[nn.Module]]
 def implicit(shape: tuple[int, ...], n_classes: int, n_latent: int) -> ImplicitParts:
     """Strided convolutions to about 7x7 and back; dense layers for vectors.
 
-    Unlike the paper's, the critic has a hidden layer where x and z meet: without one its logits are
-    a function of x plus one of z, which cannot see whether the two belong together.
+    As in the paper's, features of x and z meet in the last layer only. With a hidden layer behind
+    both, feature matching let the encoder make up for a poor generator, and z ran into its corners.
     """
     x, n_x = _features(shape, lambda layer, n: (weight_norm(layer), leaky()), bias=True)
     critic = Critic(
-        x=nn.Sequential(Dropout(0.2), *x, nn.Flatten()),
-        z=nn.Sequential(weight_norm(nn.Linear(n_latent, N_FEATURES)), leaky()),
-        joint=nn.Sequential(
-            weight_norm(nn.Linear(n_x + N_FEATURES, N_FEATURES)), leaky(), Dropout(DROPOUT)
+        x=nn.Sequential(
+            *(GaussianNoise(0.3), *x, nn.Flatten(), Dropout(DROPOUT)),
+            *(weight_norm(nn.Linear(n_x, N_FEATURES)), leaky(), Dropout(DROPOUT)),
         ),
-        logits=weight_norm(nn.Linear(N_FEATURES, n_classes), std=0.1, train_scale=True),
+        z=nn.Sequential(
+            *(Dropout(0.2), weight_norm(nn.Linear(n_latent, N_FEATURES)), leaky()),
+            Dropout(DROPOUT),
+        ),
+        joint=nn.Identity(),
+        logits=weight_norm(nn.Linear(2 * N_FEATURES, n_classes), std=0.1, train_scale=True),
     )
     h, n_h = _features(shape, lambda layer, n: normalized(layer, n, leaky()), bias=False)
     encoder = nn.Sequential(*h, nn.Flatten(), nn.Linear(n_h, n_latent), nn.Sigmoid())

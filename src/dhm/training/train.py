@@ -128,13 +128,14 @@ def _train(
         engine.process_index,
         engine.num_processes,
     )
-    objective = regularize(model, config, data.unlabeled or data.labeled, data.symmetric)
     show = Progress(progress and engine.is_main_process)
     pictures = picture_writer(run, data.validation, config.seed)
     if not resume and config.reload is None:
         # Of the whole batch and before processes draw noise of their own: alike in all of them.
         first, _ = next(replace(feed, process=0, n_processes=1).epoch(0))
         model.to(engine.device).initialize(first)
+    # After that: methods may keep a copy of the weights.
+    objective = regularize(model, config, data.unlabeled or data.labeled, data.symmetric)
     trainer = Trainer(objective, feed, data.validation, config, engine, run, pictures, show)
     set_seed(config.seed, device_specific=True)  # but noise of its own for each
     if resume:

@@ -1,0 +1,205 @@
+"""What each part adds with few labels: consistency methods, hybrids, and both.
+
+The control is the network of the recipe without consistency. Every variant differs from it in the
+options shown and in nothing else: same splits, seeds, batches, schedule and augmentation of
+labelled images. Compute is equal too: how many epochs a variant gets is what fits into the same
+number of seconds of training steps, by a short trial of each before its first run. The learning
+rate falls over the last half of these epochs, but 50 at most, so that every run is a finished one.
+
+    python benchmarks/methods.py --only digits-50    # 17 variants, 10 splits, 40 seconds each
+    python benchmarks/methods.py --only digits-50 --variants control fixmatch --splits 2
+    python benchmarks/methods.py                     # also MNIST, 17 times 3 runs of 10 minutes
+    python benchmarks/methods.py --table             # the tables, from results/methods.jsonl
+
+Runs already in the results are not repeated, and their number of epochs is kept for further splits.
+"""
+
+import argparse
+import csv
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from statistics import mean, median
+from typing import Any
+
+from _runs import FOLDER, Row, markdown, measure, read, run_folder, spread, train
+from few_labels import without_consistency
+
+from dhm.consistency.registry import METHODS
+from dhm.models.registry import MODELS
+from dhm.recipes import load as load_recipe
+
+RESULTS = FOLDER / "methods.jsonl"
+CONTROL = "control"
+
+ALONE: dict[str, dict[str, Any]] = {
+    "pi_model": {"pi_model": 10.0, "rampup": 5.0},
+    "temporal_ensembling": {"temporal_ensembling": 10.0, "rampup": 5.0},
+    "mean_teacher": {"mean_teacher": 10.0, "rampup": 5.0},
+    "vat": {"vat": 1.0},
+    "entropy": {"entropy": 0.1},
+    "information": {"information": 1.0},
+    "iic": {"iic": 1.0},
+    "fixmatch": {"fixmatch": 1.0},
+    "mixup": {"mixup": 10.0, "rampup": 5.0},
+}
+"""Each consistency method, at the weight it is usually given (docs/guide.md)."""
+HYBRIDS: dict[str, dict[str, Any]] = {
+    "explicit hybrid": {"model": "semisup-hdgm"},
+    "implicit hybrid": {"model": "semisup-ali"},
+}
+BEST = "the recipe's"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A recipe whose parts are compared."""
+
+    recipe: str
+    splits: int
+    seconds: float
+    """Of training steps, for every run."""
+    trial: int
+    """Epochs of the trial that tells how many fit into these seconds."""
+
+    def base(self) -> dict[str, Any]:
+        """The options of the control; epochs are still to be found."""
+        options = without_consistency(dict(load_recipe(self.recipe).options))
+        del options["epochs"]
+        return {**options, "picture_every": 0, "n_eval_samples": 1}
+
+    def variants(self) -> dict[str, dict[str, Any]]:
+        """What each variant has beside the control's options."""
+        whole, base = load_recipe(self.recipe).options, self.base()
+        best = {k: v for k, v in whole.items() if k not in base and k != "epochs"}
+        hybrids = {k: v for k, v in HYBRIDS.items() if v["model"] in MODELS}
+        return {
+            CONTROL: {},
+            **ALONE,
+            BEST: best,
+            **hybrids,
+            **{f"{name} + {BEST}": {**options, **best} for name, options in hybrids.items()},
+        }
+
+
+SETTINGS = (Setting("digits-50", 10, 40.0, 5), Setting("mnist-100", 3, 600.0, 1))
+
+
+def key(row: Row) -> tuple[str, str]:
+    """What runs on different splits have in common."""
+    return row["recipe"], row["variant"]
+
+
+def current(rows: list[Row]) -> list[Row]:
+    """The rows whose options are those of now, whatever their epochs and split."""
+    options = {
+        (setting.recipe, name): {**setting.base(), **changes}
+        for setting in SETTINGS
+        for name, changes in setting.variants().items()
+    }
+    free = {"epochs", "seed", "seed_data"}
+    return [
+        row
+        for row in rows
+        if {k: v for k, v in row["options"].items() if k not in free} == options.get(key(row))
+    ]
+
+
+def find_epochs(setting: Setting, options: dict[str, Any]) -> int:
+    """How many epochs fit into the setting's seconds, by the median of a trial's."""
+    # The first epoch of several warms up.
+    seconds = seconds_of_epochs({**options, "epochs": setting.trial})
+    return max(1, int(setting.seconds / median(seconds[1:] or seconds)))
+
+
+def seconds_of_epochs(options: dict[str, Any]) -> list[float]:
+    """Seconds of training steps of each epoch of a run."""
+    with run_folder(options) as folder, (folder / "metrics.csv").open() as file:
+        return [float(row["seconds"]) for row in csv.DictReader(file)]
+
+
+def run_missing(
+    settings: list[Setting], names: list[str], splits: int | None, workers: int
+) -> None:
+    """Find the epochs of variants that have no run yet, then run what is missing."""
+    rows = current(read(RESULTS))
+    done = {(*key(row), row["options"]["seed"]) for row in rows}
+    epochs = {key(row): row["options"]["epochs"] for row in rows}
+    wanted: list[tuple[Setting, str, dict[str, Any], int]] = [
+        (setting, name, {**setting.base(), **changes}, seed)
+        for setting in settings
+        for seed in range(splits or setting.splits)
+        for name, changes in setting.variants().items()
+        if (not names or name in names) and (setting.recipe, name, seed) not in done
+    ]
+    new = {(s.recipe, name): (s, options) for s, name, options, _ in wanted}
+    new = {variant: what for variant, what in new.items() if variant not in epochs}
+    with ThreadPoolExecutor(workers) as pool:
+        found = pool.map(lambda what: find_epochs(*what), new.values())
+        epochs |= dict(zip(new, found, strict=True))
+    jobs = [
+        {
+            "recipe": setting.recipe,
+            "variant": name,
+            "options": {
+                **options,
+                "epochs": epochs[setting.recipe, name],
+                "seed": seed,
+                "seed_data": seed,
+            },
+        }
+        for setting, name, options, seed in wanted
+    ]
+    measure(RESULTS, jobs, lambda job: train(job["options"]), workers)
+
+
+def table(rows: list[Row]) -> str:
+    """Markdown, one table a setting, with differences to the control paired by split."""
+    rows = current(rows)
+    header = [
+        *("variant", "beside the control's options", "splits", "epochs", "seconds of steps"),
+        *("validation error %", "test error %", "minus the control, paired"),
+    ]
+    tables = []
+    for setting in SETTINGS:
+        lines = []
+        errors: dict[str, dict[int, float]] = {}
+        for name, changes in setting.variants().items():
+            mine = [row for row in rows if key(row) == (setting.recipe, name)]
+            if not mine:
+                continue
+            errors[name] = {
+                row["options"]["seed"]: 100 * row["summary"]["test"]["error"] for row in mine
+            }
+            both = sorted(errors[name].keys() & errors.get(CONTROL, {}).keys())
+            gains = [errors[name][s] - errors[CONTROL][s] for s in both]
+            lines.append(
+                [
+                    name,
+                    ", ".join(f"`{k} {v}`" for k, v in changes.items()),
+                    str(len(mine)),
+                    str(mine[0]["options"]["epochs"]),
+                    f"{mean(row['curve'][-1][0] for row in mine):.0f}",
+                    spread([100 * row["summary"]["validation"]["error"] for row in mine]),
+                    spread(list(errors[name].values())),
+                    spread(gains, sign=True) if gains and name != CONTROL else "",
+                ]
+            )
+        if lines:
+            tables.append(f"**{setting.recipe}**\n\n{markdown(header, lines)}")
+    return "\n\n".join(tables) or markdown(header, [])
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    recipes = [setting.recipe for setting in SETTINGS]
+    parser.add_argument("--only", metavar="NAME", action="append", choices=recipes, help="a recipe")
+    parser.add_argument("--variants", nargs="+", metavar="NAME", default=[], help="only these")
+    parser.add_argument("--splits", type=int, metavar="N", help="label splits [10, MNIST 3]")
+    parser.add_argument("--table", action="store_true", help="print the tables only")
+    parser.add_argument("--workers", type=int, default=2, help="runs at a time [2]")
+    arguments = parser.parse_args()
+    assert ALONE.keys() <= METHODS.keys()
+    if not arguments.table:
+        chosen = [s for s in SETTINGS if s.recipe in (arguments.only or recipes)]
+        run_missing(chosen, arguments.variants, arguments.splits, arguments.workers)
+    print(table(read(RESULTS)))

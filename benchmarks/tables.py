@@ -1,0 +1,149 @@
+"""Makes docs/results.md: every benchmark's table, from the results that lie beside the scripts.
+
+    python benchmarks/tables.py
+
+No number on that page is typed. Results that do not exist yet have no section.
+"""
+
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import few_labels
+import first_runs
+import hybrid_gain
+import methods
+import step_overhead
+from _runs import FOLDER, Row, read
+
+PAGE = Path(__file__).parents[1] / "docs" / "results.md"
+INTRODUCTION = """# Results
+
+What the scripts in [`benchmarks/`](../benchmarks) measured, made from their raw results by
+`python benchmarks/tables.py`: no number on this page is typed. Errors are means and standard
+deviations over seeds; each seed has its own labels, validation set and initial weights. Weights
+are chosen on validation examples; test examples are read once, at the end of a run. What is not
+here has not been measured.
+"""
+
+
+@dataclass(frozen=True)
+class Section:
+    """A table on the page."""
+
+    title: str
+    script: str
+    results: str
+    about: str
+    tables: tuple[Callable[[list[Row]], str], ...]
+
+    def rows(self) -> list[Row]:
+        """What was measured."""
+        path = FOLDER / self.results
+        if path.suffix == ".json":
+            return json.loads(path.read_text()) if path.exists() else []
+        return read(path)
+
+    def text(self) -> str:
+        """The section, with where its numbers are from."""
+        rows = self.rows()
+        return "\n\n".join(
+            [
+                f"## {self.title}",
+                self.about,
+                *(table(rows) for table in self.tables),
+                f"[`{self.script}`](../benchmarks/{self.script}), "
+                f"[`{self.results}`](../benchmarks/results/{self.results}): {provenance(rows)}",
+            ]
+        )
+
+
+SECTIONS = (
+    Section(
+        "Few labels",
+        "few_labels.py",
+        "few_labels.jsonl",
+        "The [recipes](guide.md#recipes), the same networks without consistency (control) and "
+        "scikit-learn's LabelSpreading on the same splits of digits. The second table is the "
+        "validation error of the recipes after so many minutes of training steps.",
+        (few_labels.table, few_labels.curves),
+    ),
+    Section(
+        "What each part adds with few labels",
+        "methods.py",
+        "methods.jsonl",
+        "Every variant differs from the control in the options shown and gets as many epochs as "
+        "fit into the same seconds of training steps.",
+        (methods.table,),
+    ),
+    Section(
+        "What joint training adds with all labels",
+        "hybrid_gain.py",
+        "hybrid_gain.jsonl",
+        "The hybrid by the weight of its generative term; at weight 0 it is the classifier alone.",
+        (hybrid_gain.table,),
+    ),
+    Section(
+        "First runs",
+        "first_runs.py",
+        "first_runs.json",
+        "`dhm train` with its defaults.",
+        (first_runs.table,),
+    ),
+    Section(
+        "The loop's share of a step",
+        "step_overhead.py",
+        "step_overhead.json",
+        "Seconds a training step of the paper's network takes in the loop, and bare: forward, "
+        "backward and Adam on a batch in memory.",
+        (step_overhead.table,),
+    ),
+    Section(
+        "The loop's share of a step, coarse",
+        "step_overhead.py",
+        "step_overhead_coarse.json",
+        "An earlier run of the same script, with fewer rounds.",
+        (step_overhead.table,),
+    ),
+)
+
+
+def page() -> str:
+    """The whole page."""
+    sections = [section.text() for section in SECTIONS if section.rows()]
+    return "\n\n".join([INTRODUCTION.rstrip(), *sections]) + "\n"
+
+
+def provenance(rows: list[Row]) -> str:
+    """Runs, seeds, time, versions and machines of rows."""
+    summaries = [row.get("summary", row) for row in rows]
+    facts = [f"{len(rows)} measurements"]
+    seeds = sorted({summary["seed"] for summary in summaries if "seed" in summary})
+    if seeds:
+        facts.append(f"seeds {seeds[0]} to {seeds[-1]}")
+    hours = sum(summary.get("wall_seconds", 0) for summary in summaries) / 3600
+    if hours:
+        facts.append(f"{hours:.1f} hours of runs")
+    machines = distinct(summary["hardware"] for summary in summaries if "hardware" in summary)
+    facts += [
+        f"{machine['name']} ({machine['device']}), {machine['threads']} of {machine['cores']} cores"
+        for machine in machines
+    ]
+    versions = distinct(summary["versions"] for summary in summaries if "hardware" in summary)
+    facts += [", ".join(f"{name} {version}" for name, version in v.items()) for v in versions]
+    return "; ".join(facts) + "."
+
+
+def distinct(values: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Each value once, in the order they come."""
+    found: list[dict[str, Any]] = []
+    for value in values:
+        if value not in found:
+            found.append(value)
+    return found
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")

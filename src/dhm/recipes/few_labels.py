@@ -1,0 +1,26 @@
+"""What the recipes for few labels have in common.
+
+The classifier learns from unlabelled images by agreeing with itself on weak and strong copies of
+them (FixMatch) and by telling as much as it can of one copy's class from the other's (IIC). No more
+images serve for validation than have labels, and every choice is made on those.
+"""
+
+from typing import Any
+
+
+def few_labels(dataset: str, n_labeled: int, epochs: int, **others: Any) -> dict[str, Any]:
+    """Options for `n_labeled` labels and as many validation examples."""
+    return {
+        "dataset": dataset,
+        "n_labeled": n_labeled,
+        "val_size": n_labeled,
+        "model": "semisup-cnn",
+        "network": "small",
+        "fixmatch": 1.0,
+        "iic": 1.0,
+        "epochs": epochs,
+        "n_batch": 128,
+        "n_lbl_batch": 64,
+        "ema": 0.99,
+        **others,
+    }

@@ -1,0 +1,16 @@
+"""MNIST with 10 labels of each class.
+
+    dhm train --recipe mnist-100
+
+The best published figure of its time is 0.80 % (Dai et al., Good semi-supervised learning that
+requires a bad GAN, NeurIPS 2017).
+"""
+
+from dhm.recipes.few_labels import few_labels
+from dhm.recipes.recipe import Recipe
+
+MNIST_100 = Recipe(
+    name="mnist-100",
+    about="MNIST, 100 labels: a network that agrees with itself on copies of an image",
+    options=few_labels("mnist", 100, epochs=20),
+)
