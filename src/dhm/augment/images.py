@@ -32,19 +32,19 @@ class ImageAugmentation:
     what is cut out."""
     shift: float = 0.08
     """Weak: largest translation, a share of the side, rounded to whole pixels."""
-    rotation: float = 25.0
+    rotation: float = 15.0
     """Strong: degrees."""
-    log_scale: float = 0.25
+    log_scale: float = 0.15
     """Strong: logarithm of the magnification."""
-    shear: float = 0.3
+    shear: float = 0.2
     """Strong: the tangent of the angle."""
-    translation: float = 0.12
+    translation: float = 0.1
     """Strong: a share of the side."""
-    log_contrast: float = 0.4
+    log_contrast: float = 0.2
     """Strong: logarithm of the factor of deviations from the image's mean."""
-    brightness: float = 0.1
+    brightness: float = 0.0
     """Strong: what is added to all pixels."""
-    cutout: float = 1 / 3
+    cutout: float = 0.0
     """Strong: side of the square that is cut out, a share of the image's."""
 
     def weak(self, u: Tensor) -> Tensor:

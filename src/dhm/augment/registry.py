@@ -9,14 +9,20 @@ from dhm.errors import ConfigError
 
 AUGMENTATIONS: dict[str, Callable[[tuple[int, ...]], Augmentation]] = {
     "none": lambda shape: NoAugmentation(),
-    "image": lambda shape: ImageAugmentation(scene=shape[0] > 1),
-    "mirrored-image": lambda shape: ImageAugmentation(scene=shape[0] > 1, mirror=True),
+    "image": lambda shape: _images(shape, mirror=False),
+    "mirrored-image": lambda shape: _images(shape, mirror=True),
     "table": lambda shape: TableAugmentation(),
 }
 """By name, what makes an augmentation for examples of a shape.
 
 Images of one channel stand on black; those of more channels are scenes.
 """
+
+
+def _images(shape: tuple[int, ...], mirror: bool) -> Augmentation:
+    # What is cut out of a thin stroke may be all that told its class: no cutout in writing.
+    scene = shape[0] > 1
+    return ImageAugmentation(mirror=mirror, scene=scene, cutout=1 / 3 if scene or mirror else 0.0)
 
 
 def make_augmentation(name: str, shape: tuple[int, ...], symmetric: bool = False) -> Augmentation:

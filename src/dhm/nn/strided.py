@@ -1,12 +1,11 @@
-"""The small network with a quarter of its multiplications: strided convolutions, batch normalised.
+"""The small network with a tenth of its multiplications: strided convolutions, batch normalised.
 
-For training with few labels, where every step takes several passes and most of what there is to
-gain comes from more of them.
+For training with few labels, where every step takes several passes and what there is to gain comes
+from more of them.
 """
 
 from functools import partial
-from itertools import pairwise
-from math import ceil, log2
+from math import ceil, prod
 
 from torch import nn
 
@@ -18,25 +17,31 @@ __all__ = ["cnn", "hybrid", "mlp"]
 
 
 class Trunk(nn.Sequential):
-    """256 features of x: 3x3 convolutions with strides to about 7x7, one dense layer.
+    """256 features of x: convolutions with strides to 5x5 or less, one dense layer.
 
-    Two dense layers for vectors. Batch normalisation after each.
+    The first convolution is 5x5 with stride 3, or 3x3 where images are small; those that follow are
+    3x3 with stride 2. Two dense layers for vectors. Batch normalisation after each.
     """
 
     def __init__(self, shape: tuple[int, ...]) -> None:
         if len(shape) == 1:
             super().__init__(*_dense(shape[0]), *_dense(N_FEATURES))
             return
-        n_in, height, width = shape
-        n_strides = max(0, ceil(log2(max(height, width) / 7)))
-        widths = [n_in, WIDTH] + [2 * WIDTH] * max(2, n_strides - 1)
-        layers: list[nn.Module] = []
-        for i, (n_from, n_to) in enumerate(pairwise(widths)):
-            stride = 2 if i < n_strides else 1
-            height, width = ceil(height / stride), ceil(width / stride)
-            convolution = nn.Conv2d(n_from, n_to, 3, stride, padding=1, bias=False)
-            layers += [convolution, BatchNorm(n_to, scale=True), nn.ReLU()]
-        super().__init__(*layers, nn.Flatten(), *_dense(widths[-1] * height * width))
+        n_in, *sides = shape
+        kernel, stride = (5, 3) if max(sides) >= 20 else (3, 1)
+        layers = _convolution(n_in, WIDTH, kernel, stride)
+        sides = [(side + 2 - kernel) // stride + 1 for side in sides]
+        n_in = WIDTH
+        while n_in == WIDTH or max(sides) > 5:
+            layers += _convolution(n_in, 2 * WIDTH, 3, 2)
+            sides = [ceil(side / 2) for side in sides]
+            n_in = 2 * WIDTH
+        super().__init__(*layers, nn.Flatten(), *_dense(n_in * prod(sides)))
+
+
+def _convolution(n_in: int, n_out: int, kernel: int, stride: int) -> list[nn.Module]:
+    layer = nn.Conv2d(n_in, n_out, kernel, stride, padding=1, bias=False)
+    return [layer, BatchNorm(n_out, scale=True), nn.ReLU()]
 
 
 def _dense(n_in: int) -> list[nn.Module]:

@@ -15,7 +15,7 @@ def few_labels(dataset: str, n_labeled: int, epochs: int, **others: Any) -> dict
         "n_labeled": n_labeled,
         "val_size": n_labeled,
         "model": "semisup-cnn",
-        "network": "small",
+        "network": "strided",
         "fixmatch": 1.0,
         "iic": 1.0,
         "epochs": epochs,
