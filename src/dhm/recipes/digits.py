@@ -12,7 +12,7 @@ DIGITS_20, DIGITS_50, DIGITS_100 = (
     Recipe(
         name=f"digits-{n}",
         about=f"digits, {n} labels: a network that agrees with itself on copies of an image",
-        options=few_labels("digits", n, epochs=100),
+        options=few_labels("digits", n, epochs=40),
     )
     for n in (20, 50, 100)
 )
