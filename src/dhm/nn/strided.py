@@ -1,4 +1,4 @@
-"""The small network with a quarter of its multiplications: strided convolutions, batch normalised.
+"""The small network with strides in place of pools, which is less work, and batch normalisation.
 
 For training with few labels, where every step takes several passes and most of what there is to
 gain comes from more of them.
