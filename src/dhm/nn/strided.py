@@ -1,4 +1,4 @@
-"""The small network with a tenth of its multiplications: strided convolutions, batch normalised.
+"""The small network with a fifth of its multiplications: strided convolutions, batch normalised.
 
 For training with few labels, where every step takes several passes and what there is to gain comes
 from more of them.

@@ -1,0 +1,47 @@
+"""The strided network against the small one."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from dhm.nn import small, strided
+from dhm.nn.batch_norm import BatchNorm
+
+
+def total_work(trunk: nn.Module, shape: tuple[int, ...]) -> int:
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        trunk(torch.zeros(2, *shape))
+    return counter.get_total_flops()
+
+
+def test_a_fifth_of_the_multiplications_on_28_pixels() -> None:
+    shape = (1, 28, 28)
+    ratio = total_work(strided.Trunk(shape), shape) / total_work(small.Trunk(shape), shape)
+    assert ratio == pytest.approx(1 / 5, abs=0.02)
+
+
+def convolution_work(trunk: nn.Module, shape: tuple[int, ...]) -> int:
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        assert trunk(torch.zeros(2, *shape)).shape == (2, 256)
+    counts: Any = counter.get_flop_counts()["Global"]
+    return counts[torch.ops.aten.convolution]
+
+
+@pytest.mark.parametrize("shape", [(1, 8, 8), (1, 28, 28), (3, 32, 32), (3, 64, 64)])
+def test_its_convolutions_are_less_work(shape: tuple[int, ...]) -> None:
+    work = [convolution_work(network.Trunk(shape), shape) for network in (small, strided)]
+    assert work[1] < work[0]
+
+
+@pytest.mark.parametrize(
+    ("shape", "n_layers"), [((1, 5, 7), 3), ((1, 28, 28), 3), ((3, 64, 64), 5), ((6,), 2)]
+)
+def test_every_layer_is_normalised(shape: tuple[int, ...], n_layers: int) -> None:
+    trunk = strided.Trunk(shape)
+    weighted = [m for m in trunk if isinstance(m, nn.Conv2d | nn.Linear)]
+    normalised = [m for m in trunk if isinstance(m, BatchNorm)]
+    assert len(weighted) == len(normalised) == n_layers
+    assert all(m.bias is None for m in weighted), "the normalisation's shift takes its place"
