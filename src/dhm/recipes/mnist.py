@@ -12,5 +12,5 @@ from dhm.recipes.recipe import Recipe
 MNIST_100 = Recipe(
     name="mnist-100",
     about="MNIST, 100 labels: a network that agrees with itself on copies of an image",
-    options=few_labels("mnist", 100, epochs=20),
+    options=few_labels("mnist", 100, epochs=16, lr=0.002, label_spreading=1.0, spread_every=2),
 )
