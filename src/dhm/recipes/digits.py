@@ -3,16 +3,25 @@
     dhm train --recipe digits-50
 
 The figure to halve is that of LabelSpreading on the same splits: `benchmarks/few_labels.py`.
+In tuning (50 labels, seeds 100 to 102, 300 validation images) milder copies without cutout took the
+validation error from 2.9 to 2.0 %, a convolution less in the network to 1.1 %.
 """
 
 from dhm.recipes.few_labels import few_labels
-from dhm.recipes.recipe import Recipe
+from dhm.recipes.recipe import MEASUREMENTS, Recipe
 
 DIGITS_20, DIGITS_50, DIGITS_100 = (
     Recipe(
         name=f"digits-{n}",
         about=f"digits, {n} labels: a network that agrees with itself on copies of an image",
         options=few_labels("digits", n, epochs=40),
+        time="about a minute, on one",
+        expected=f"test error {error} % over 10 splits; LabelSpreading on the same: {referee} %",
+        source=MEASUREMENTS + "few_labels.jsonl",
     )
-    for n in (20, 50, 100)
+    for n, error, referee in (
+        (20, "5.7 ± 3.4", "14.6 ± 5.7"),
+        (50, "2.5 ± 1.3", "6.3 ± 2.0"),
+        (100, "2.0 ± 1.0", "4.7 ± 0.9"),
+    )
 )
