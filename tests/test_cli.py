@@ -162,6 +162,20 @@ def test_what_contradicts_a_run_cannot_be_resumed(models: Path, fails: Callable[
     assert main([str(w) for w in (*run, "--n-labeled", 100, "--seed", 0)]) == 0
 
 
+def test_labels_of_each_class_are_an_option_like_any_other(fails: Callable[..., str]) -> None:
+    words = ["train", "--model", "softmax", "--count", "2", "-q", "-l", "few"]
+    assert main([*words, "-e", "1"]) == 0
+    assert main([*words, "-e", "2", "--resume"]) == 0
+    assert "--count 3: the run" in fails(*words[:4], 3, "-l", "few", "--resume")
+    again = ["train", "--config", "runs/few/config.yaml", "-q", "-e", "1", "-l", "other"]
+    assert main([*again, "--n_labeled", "30"]) == 0
+    recipe = ["train", "--recipe", "digits-50", "-q", "-e", "1", "-l", "recipe"]
+    assert main([*recipe, "--count", "3"]) == 0
+    runs = ("few", "other", "recipe")
+    summaries = [json.loads(Path(f"runs/{name}/summary.json").read_text()) for name in runs]
+    assert [s["n_labeled"] for s in summaries] == [20, 30, 30]
+
+
 @pytest.mark.parametrize("damage", ["cut", "noise", "empty", "not ours"])
 @pytest.mark.parametrize("command", ["evaluate", "sample", "reload"])
 def test_a_damaged_model_is_one_line(

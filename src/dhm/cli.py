@@ -180,6 +180,10 @@ def _train(options: argparse.Namespace) -> None:
     names = {f.name for f in fields(TrainConfig)}
     given = from_words({name: word for name, word in vars(options).items() if name in names})
     values = _resumed_options(options, given) if options.resume else _prepared_options(options)
+    # Two names of one thing: what is typed takes the other's place, too.
+    for name, other in (("count", "n_labeled"), ("n_labeled", "count")):
+        if name in given:
+            values.pop(other, None)
     config = parse_config(values | given)
     from dhm.training.train import train
 

@@ -33,12 +33,14 @@ def dataset(shape: tuple[int, ...], n: int = N, k: int = K) -> Dataset:
 def make_model() -> Callable[..., Model]:
     """A model of the registry for (1, 8, 8) bytes, or for another shape, with small layers."""
 
-    def make(name: str, shape: tuple[int, ...] = (1, 8, 8), k: int = K) -> Model:
-        config = TrainConfig(model=name).for_model()
+    def make(
+        name: str, shape: tuple[int, ...] = (1, 8, 8), k: int = K, network: Any = "small"
+    ) -> Model:
+        config = TrainConfig(model=name, network=network).for_model()
         options = config.own_options()
         options |= {o: 8 for o in ("n_latent", "n_aux", "n_hidden") if o in options}
         torch.manual_seed(0)
-        return build_model(name, "small", dataset(shape, k=k), options)
+        return build_model(name, network, dataset(shape, k=k), options)
 
     return make
 

@@ -20,9 +20,10 @@ from dhm.consistency.mixup import Mixup
 from dhm.consistency.pi_model import PiModel
 from dhm.consistency.regularized import ramp
 from dhm.consistency.temporal_ensembling import TemporalEnsembling
-from dhm.consistency.vat import VAT, adversarial_direction, unit_scale
+from dhm.consistency.vat import VAT, adversarial_direction, unit_scale, without_noise
 from dhm.data.dataset import Examples
 from dhm.models.base import Batch, LatentModel, Loss, Model
+from dhm.models.registry import MODELS, model_class
 
 Make = Callable[..., Any]
 
@@ -111,6 +112,21 @@ def test_vat_of_two_classes_in_closed_form(linear: Make, make_task: Make, given:
     t = 0.5 * 10**0.5
     expected = -log(2) - 0.5 * (log(1 / (1 + exp(-t))) + log(1 / (1 + exp(t))))
     assert cost.item() == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("name", "network"),
+    [(name, n) for name in MODELS for n in model_class(name).options if n != "paper"]
+    + [("semisup-ali", "paper"), ("semisup-hdgm", "paper")],
+)
+def test_without_noise_only_r_makes_predictions_differ(
+    name: str, network: str, make_model: Make, make_batch: Make
+) -> None:
+    model = make_model(name, network=network).train()
+    x = make_batch(model).x
+    with torch.no_grad(), without_noise(model):
+        assert torch.equal(model.logits(x), model.logits(x))
+    assert all(module.training for module in model.modules())
 
 
 def test_a_flat_prediction_has_no_direction() -> None:

@@ -302,6 +302,10 @@ def test_reload_of_other_sizes_is_one_error(trained: Trained) -> None:
         trained(reload=str(source), n_hidden=17)
     with pytest.raises(ConfigError, match=r"--reload .*source"):
         trained(reload=str(source), model="softmax")
+    other = trained(logname="other", model="softmax")
+    with pytest.raises(ConfigError, match=r"Missing key.* \.\.\.$") as raised:
+        trained(reload=str(other), model="semisup-ali")
+    assert len(str(raised.value)) < 350, "not the name of every weight"
     assert not source.with_name("x").exists()
 
 

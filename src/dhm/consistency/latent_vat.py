@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from dhm.consistency.base import ConsistencyMethod, Task, Views
-from dhm.consistency.vat import adversarial_direction, divergence, without_dropout
+from dhm.consistency.vat import adversarial_direction, divergence, without_noise
 from dhm.errors import ConfigError
 from dhm.models.base import LatentModel
 
@@ -31,7 +31,7 @@ class LatentVAT(ConsistencyMethod):
     def forward(self, views: Views) -> Tensor:
         model = views.model
         assert isinstance(model, LatentModel)
-        with without_dropout(views.model):
+        with without_noise(views.model):
             with torch.no_grad():
                 z = model.encode(model.standardize.inverse(views.inputs))
                 target = views.logits(model.decode(z)).log_softmax(1)

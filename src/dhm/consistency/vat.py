@@ -8,10 +8,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dhm.consistency.base import ConsistencyMethod, Task, Views
+from dhm.nn.layers import Dropout, GaussianNoise
 
 XI = 0.01
 """Size of the first, random perturbation, as that of epsilon."""
-DROPOUT = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout)
+NOISE = (Dropout, GaussianNoise, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
+"""Layers that make something else of the same input each time."""
 
 
 class VAT(ConsistencyMethod):
@@ -19,7 +21,7 @@ class VAT(ConsistencyMethod):
 
     r is found by one power iteration from a random direction. Its size is `vat_epsilon` times the
     square root of the number of inputs: epsilon is the root of the mean square of its entries.
-    Predictions are without dropout, so that only r makes them differ.
+    Predictions are without dropout and noise, so that only r makes them differ.
 
     References:
         Miyato et al., Virtual adversarial training, TPAMI 2018, equations 5 and 11, algorithm 1.
@@ -31,7 +33,7 @@ class VAT(ConsistencyMethod):
 
     def forward(self, views: Views) -> Tensor:
         u = views.weak
-        with without_dropout(views.model):
+        with without_noise(views.model):
             with torch.no_grad():
                 target = views.logits(u).log_softmax(1)
             r = self.epsilon * adversarial_direction(views.logits, u, target)
@@ -70,9 +72,9 @@ def divergence(target: Tensor, logits: Tensor) -> Tensor:
 
 
 @contextmanager
-def without_dropout(model: nn.Module) -> Iterator[None]:
-    """Dropout off within the context; nothing else is switched to evaluation."""
-    layers = [m for m in model.modules() if isinstance(m, DROPOUT) and m.training]
+def without_noise(model: nn.Module) -> Iterator[None]:
+    """Dropout and noise off within the context; nothing else is switched to evaluation."""
+    layers = [m for m in model.modules() if isinstance(m, NOISE) and m.training]
     for layer in layers:
         layer.eval()
     try:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import safetensors.torch
@@ -125,5 +126,6 @@ def copy_weights(model: Model, source: Model, name: str) -> None:
     try:
         model.load_state_dict(source.state_dict())
     except RuntimeError as error:
-        reason = str(error).splitlines()[1].strip()
+        # Of weights that do not fit, the first few tell what kind they are of.
+        reason = shorten(str(error).splitlines()[1], 120, placeholder=" ...")
         raise ConfigError(f"--reload {name} does not fit this model: {reason}") from error

@@ -6,7 +6,8 @@ Maximised, per example, with L the labelled inputs and U the unlabelled ones:
     G(x) = E_q(a,z|x) [log p(x|z) + log p(a|z) + log p(z) - log q(a|x) - log q(z|a,x)]
 
 With a prior that knows of classes, p(z) = sum_y p(y) p(z|y), the generative part is one of x and y:
-labelled inputs add unsup_weight E_L E_q log p(y|z), which makes their G a bound of log p(x, y).
+labelled inputs add unsup_weight E_L E_q log p(y|z), which makes their G, as it stands here, a bound
+of log p(x, y). (With K > 1 samples the sum is not: log p(y|z) is not importance-weighted.)
 
 sup_weight = 0 is exactly the generative model, unsup_weight = 0 exactly the classifier.
 
@@ -143,7 +144,7 @@ class SupervisedHDGM(GenerativeModel):
         return log_px, log_ratio
 
     def log_class(self, labeled: Inference, y: Tensor) -> Tensor:
-        """E_q log p(y|z), nats, 0-d: what turns a bound of log p(x) into one of log p(x, y)."""
+        """E_q log p(y|z), nats, 0-d: what turns the ELBO of log p(x) into one of log p(x, y)."""
         logits = self.prior.class_logits(labeled.q_z.rsample())
         assert logits is not None
         return -F.cross_entropy(logits.flatten(0, 1), y.repeat(len(logits)))

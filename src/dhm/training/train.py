@@ -83,8 +83,7 @@ def train(
             seed_data=config.seed_data,
             progress=progress and engine.is_main_process,
         )
-    config = config.for_classes(len(dataset.classes))
-    data = prepare(dataset, config)
+    data = prepare(dataset, config.for_classes(len(dataset.classes)))
     config = fill_in(config, data, engine.num_processes)
     set_seed(config.seed)  # the same weights in every process
     # The scaling of inputs, too, is learnt from the examples that are trained on, and no others.
