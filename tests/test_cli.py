@@ -283,7 +283,7 @@ VALUES: dict[str, Any] = {
     "likelihood": "gaussian",
     "n_samples": 3,
     "warmup": 2.5,
-    "prior": "classes",
+    "prior": "gaussian",
     "n_latent": 7,
     "n_aux": 3,
     "n_hidden": 11,

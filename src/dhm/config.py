@@ -201,7 +201,7 @@ class TrainConfig:
     )
     class_prior: ClassPrior | None = option(
         None,
-        "shares of the classes that predictions are aligned with",
+        "shares of the classes that predictions are aligned with; --n_labeled draws even ones",
         group="consistency",
         used_by=("fixmatch", "label_spreading"),
         usual="labels",
@@ -365,6 +365,10 @@ class TrainConfig:
                 )
         if self.count is not None and self.n_labeled is not None:
             raise ConfigError("--count and --n_labeled say the same: give one of them")
+        if self.prior == "classes" and self.n_samples not in (None, 1):
+            raise ConfigError(
+                "--prior classes bounds log p(x, y) by one sample: leave out --n_samples"
+            )
         if self.alg == "sgd" and (self.b1 is not None or self.b2 is not None):
             raise ConfigError("--b1 and --b2 are Adam's: they cannot be used with --alg sgd")
         return self

@@ -7,6 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Independent, MultivariateNormal, Normal, kl_divergence
 
+from dhm.config import TrainConfig
+from dhm.errors import ConfigError
 from dhm.models.base import Batch, ModelSpec
 from dhm.models.explicit import SupervisedHDGM, importance_bound
 from dhm.nn.distributions import diagonal_gaussian
@@ -151,6 +153,15 @@ def test_with_a_prior_of_classes_the_model_is_one_of_x_and_y() -> None:
         torch.testing.assert_close(logits[0, 0] - logits[0, 1], torch.tensor((-1 + 4) / 2))
 
 
+def test_a_prior_of_classes_learns_from_labels_alone_too() -> None:
+    model = small_model(0.0, 1.0, prior="classes")
+    model(batch(), "hybrid").total.backward()
+    assert isinstance(model.prior, ClassPrior)
+    assert model.prior.means.grad is not None and model.prior.means.grad.any(1).all()
+    with pytest.raises(ConfigError, match=r"--prior classes .* --n_samples"):
+        TrainConfig(prior="classes", n_samples=2).check()
+
+
 def test_a_tables_density_integrates_to_one_in_its_own_units() -> None:
     model = linear_model(ExactEncoder())
     model.standardize.shift.copy_(torch.tensor([1.0, 2.0, 3.0]))
@@ -164,7 +175,7 @@ def test_a_tables_density_integrates_to_one_in_its_own_units() -> None:
     assert ratio.std().item() / len(raw) ** 0.5 < 0.02
 
 
-def small_model(sup_weight: float, unsup_weight: float, **changes: float) -> SupervisedHDGM:
+def small_model(sup_weight: float, unsup_weight: float, **changes: float | str) -> SupervisedHDGM:
     options = {
         **SupervisedHDGM.options["small"],
         "likelihood": "bernoulli",

@@ -21,7 +21,8 @@ class TableAugmentation:
     """
 
     weak_noise: float = 0.05
-    """Weak: standard deviation of the noise, in standard deviations of a feature."""
+    """Weak: standard deviation of the noise, in units of network inputs: a feature's standard
+    deviation, but the whole range where features are bytes or lie in [0, 1]."""
     strong_noise: float = 0.2
     """Strong: the same."""
     replaced: float = 0.2

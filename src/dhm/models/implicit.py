@@ -36,6 +36,7 @@ from torch.nn.utils.parametrize import cached
 
 from dhm.models.base import Batch, LatentModel, Loss, ModelSpec
 from dhm.models.discriminative import cross_entropy_loss
+from dhm.nn.implicit import Judgement
 from dhm.nn.networks import NETWORKS
 from dhm.nn.weight_norm import initializing
 
@@ -143,12 +144,18 @@ class SemisupALI(LatentModel):
         return u, self.encoder(u)
 
     def logits(self, x: Tensor) -> Tensor:
-        u = self.standardize(x)
-        return self.critic(u, self.encoder(u)).logits
+        return self._judge(x).logits
 
     def features(self, x: Tensor) -> Tensor:
+        return self._judge(x).features
+
+    def _judge(self, x: Tensor) -> Judgement:
         u = self.standardize(x)
-        return self.critic(u, self.encoder(u)).features
+        # Consistency terms are the critic's: its turn leaves the encoder as it is, though the
+        # gradient to x, which VAT follows, goes through both.
+        with _frozen(self.encoder):
+            z = self.encoder(u)
+        return self.critic(u, z)
 
     def encode(self, x: Tensor) -> Tensor:
         return self.encoder(self.standardize(x))

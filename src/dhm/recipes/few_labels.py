@@ -1,8 +1,9 @@
 """What the recipes for few labels have in common.
 
 The classifier learns from unlabelled images by agreeing with itself on weak and strong copies of
-them (FixMatch) and by telling as much as it can of one copy's class from the other's (IIC). No more
-images serve for validation than have labels, and every choice is made on those.
+them (FixMatch) and by telling as much as it can of one copy's class from the other's (IIC); with
+many images also from labels spread over a graph of neighbours. No more images serve for validation
+than have labels, and every choice is made on those.
 """
 
 from typing import Any

@@ -11,6 +11,6 @@ from dhm.recipes.recipe import Recipe
 
 MNIST_100 = Recipe(
     name="mnist-100",
-    about="MNIST, 100 labels: a network that agrees with itself on copies of an image",
+    about="MNIST, 100 labels: a network that agrees with itself and with its neighbours",
     options=few_labels("mnist", 100, epochs=16, lr=0.002, label_spreading=1.0, spread_every=2),
 )
