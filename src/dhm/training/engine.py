@@ -73,14 +73,8 @@ def _accelerator(device: str, precision: str) -> "Accelerator":
                 log_with="tensorboard",
                 # The run's folder takes this place once it is made.
                 project_config=ProjectConfiguration(logging_dir="."),
-                # A term of weight zero leaves its parameters without a gradient. What methods
-                # remember is the same in all processes already; batch statistics are shared when
-                # they are used, before evaluation.
-                kwargs_handlers=[
-                    DistributedDataParallelKwargs(
-                        find_unused_parameters=True, broadcast_buffers=False
-                    )
-                ],
+                # A term of weight zero leaves its parameters without a gradient.
+                kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
             )
     except ValueError as error:  # a precision the device lacks
         raise ConfigError(f"--precision {precision}: {error}") from error
