@@ -134,8 +134,9 @@ def test_auto_suits_the_data() -> None:
     digits = load("digits")
     assert make_augmentation("auto", digits.shape, digits.symmetric) == ImageAugmentation()
     assert make_augmentation("auto", (3, 32, 32), True) == ImageAugmentation(
-        mirror=True, scene=True
+        mirror=True, scene=True, cutout=1 / 3
     )
+    assert make_augmentation("auto", (1, 28, 28), True).cutout, "clothes, unlike writing"
     assert make_augmentation("auto", (6,)) == TableAugmentation()
     u = images((4, 1, 8, 8))
     none = make_augmentation("none", (1, 8, 8))

@@ -17,13 +17,14 @@ from dhm.inference.predict import log_likelihoods, predict_logits
 from dhm.models.base import GenerativeModel
 from dhm.models.build import build_model
 
+OTHERS = {"warmup": 0.0, "prior": "gaussian"}
 SIZES = {"n_hidden": 16, "n_latent": 4, "n_aux": 2}
 
 
 def hybrid(data: Dataset) -> GenerativeModel:
     options = {"likelihood": "auto", "sup_weight": 1.0, "unsup_weight": 1.0, "n_samples": 1}
     torch.manual_seed(0)
-    model = build_model("supervised-hdgm", "small", data, options | {"warmup": 0.0} | SIZES)
+    model = build_model("supervised-hdgm", "small", data, options | OTHERS | SIZES)
     assert isinstance(model, GenerativeModel)
     return model
 
