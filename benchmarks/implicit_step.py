@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from _runs import markdown
 from torch.utils.flop_counter import FlopCounterMode
 
 from dhm.config import TrainConfig
@@ -96,6 +97,26 @@ def measure(rounds: int) -> dict[str, Any]:
     }
 
 
+def table(rows: list[dict[str, Any]]) -> str:
+    """Markdown, one line a measurement."""
+    header = ["network", "images", "batch", "s a step", "GFLOP", "GFLOP/s", "of a product", "share"]
+    return markdown(
+        header,
+        [
+            [
+                row["network"],
+                "x".join(map(str, row["shape"])),
+                str(row["n_batch"]),
+                f"{row['seconds_per_step']:.2f}",
+                f"{row['gflop_per_step']:.0f}",
+                *(f"{row['gflop_per_second'][name]:.0f}" for name in ("step", "product")),
+                f"{row['share_of_peak']:.0%}",
+            ]
+            for row in rows
+        ],
+    )
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"steps timed [{ROUNDS}]")
@@ -105,4 +126,4 @@ if __name__ == "__main__":
     print(json.dumps({k: v for k, v in result.items() if k != "versions"}, indent=1))
     if options.keep:
         RESULTS.parent.mkdir(exist_ok=True)
-        RESULTS.write_text(json.dumps(result, indent=1) + "\n")
+        RESULTS.write_text(json.dumps([result], indent=1) + "\n")

@@ -14,6 +14,7 @@ from typing import Any
 import few_labels
 import first_runs
 import hybrid_gain
+import implicit_step
 import methods
 import step_overhead
 from _runs import FOLDER, Row, read
@@ -91,6 +92,13 @@ SECTIONS = (
         "first_runs.json",
         "`dhm train` with its defaults.",
         (first_runs.table,),
+    ),
+    Section(
+        "A step of the paper's implicit networks",
+        "implicit_step.py",
+        "implicit_step.json",
+        "Both players' turns, beside a product of two large float32 matrices in the same process.",
+        (implicit_step.table,),
     ),
     Section(
         "The loop's share of a step",
