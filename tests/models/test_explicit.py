@@ -1,5 +1,6 @@
 """The explicit family against closed forms: linear-Gaussian models and both ends of J."""
 
+from collections.abc import Callable
 from math import log
 
 import pytest
@@ -9,11 +10,13 @@ from torch.distributions import Independent, MultivariateNormal, Normal, kl_dive
 
 from dhm.config import TrainConfig
 from dhm.errors import ConfigError
-from dhm.models.base import Batch, ModelSpec
+from dhm.models.base import Batch, Model, ModelSpec
 from dhm.models.explicit import SupervisedHDGM, importance_bound
 from dhm.nn.distributions import diagonal_gaussian
 from dhm.nn.hybrid import Conditionals, HybridParts, Posterior
-from dhm.nn.priors import ClassPrior
+from dhm.nn.priors import ClassMixture
+
+Gradients = Callable[[Model, Tensor], dict[str, Tensor]]
 
 # p(z) = N(0, 1), p(x|z) = N(w z + mu, sigma^2 I), p(a|z) = N(b z, s^2): everything is Gaussian.
 W = torch.tensor([1.0, -0.5, 0.8])
@@ -131,7 +134,7 @@ def test_importance_bound_by_hand() -> None:
 
 def test_with_a_prior_of_classes_the_model_is_one_of_x_and_y() -> None:
     model = linear_model(RoughEncoder(), "classes")
-    assert isinstance(model.prior, ClassPrior)
+    assert isinstance(model.prior, ClassMixture)
     model.prior.means.data = torch.tensor([[-1.0], [2.0]])
     covariance = W[:, None] * W + SIGMA**2 * torch.eye(3)
     # x given y is Gaussian around the image of the mean of its class; both classes are as likely.
@@ -156,7 +159,7 @@ def test_with_a_prior_of_classes_the_model_is_one_of_x_and_y() -> None:
 def test_a_prior_of_classes_learns_from_labels_alone_too() -> None:
     model = small_model(0.0, 1.0, prior="classes")
     model(batch(), "hybrid").total.backward()
-    assert isinstance(model.prior, ClassPrior)
+    assert isinstance(model.prior, ClassMixture)
     assert model.prior.means.grad is not None and model.prior.means.grad.any(1).all()
     with pytest.raises(ConfigError, match=r"--prior classes .* --n_samples"):
         TrainConfig(prior="classes", n_samples=2).check()
@@ -199,16 +202,7 @@ def batch() -> Batch:
     return Batch(x, torch.arange(12) % 3)
 
 
-def gradients(model: SupervisedHDGM, total: Tensor) -> dict[str, Tensor]:
-    model.zero_grad()
-    total.backward()
-    return {
-        name: torch.zeros_like(p) if p.grad is None else p.grad.clone()
-        for name, p in model.named_parameters()
-    }
-
-
-def test_sup_weight_zero_is_exactly_the_generative_model() -> None:
+def test_sup_weight_zero_is_exactly_the_generative_model(gradients: Gradients) -> None:
     model = small_model(0.0, 0.7)
     torch.manual_seed(3)
     hybrid = gradients(model, model(batch(), "hybrid").total)
@@ -219,7 +213,7 @@ def test_sup_weight_zero_is_exactly_the_generative_model() -> None:
         assert torch.equal(gradient, torch.zeros_like(gradient)) == name.startswith("classifier")
 
 
-def test_unsup_weight_zero_is_exactly_the_classifier() -> None:
+def test_unsup_weight_zero_is_exactly_the_classifier(gradients: Gradients) -> None:
     model = small_model(0.7, 0.0)
     torch.manual_seed(3)
     hybrid = gradients(model, model(batch(), "hybrid").total)
@@ -234,7 +228,7 @@ def test_unsup_weight_zero_is_exactly_the_classifier() -> None:
         assert not name.startswith("decoder") or not gradient.any(), name
 
 
-def test_between_the_ends_the_gradient_is_the_weighted_sum() -> None:
+def test_between_the_ends_the_gradient_is_the_weighted_sum(gradients: Gradients) -> None:
     parts = {}
     for weights in ((0.7, 0.2), (0.7, 0.0), (0.0, 0.2)):
         model = small_model(*weights)

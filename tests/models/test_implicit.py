@@ -1,5 +1,6 @@
 """The implicit family against values computed by hand, and both ends of its objective."""
 
+from collections.abc import Callable
 from math import exp, log
 
 import pytest
@@ -8,13 +9,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dhm.errors import ConfigError
-from dhm.models.base import Batch, ModelSpec
+from dhm.models.base import Batch, Model, ModelSpec
 from dhm.models.build import model_from_spec
 from dhm.models.implicit import SemisupALI, adversarial, discrimination, feature_matching
 from dhm.nn.average import moving_average
-from dhm.nn.networks import NETWORKS
+from dhm.nn.networks import IMPLICIT
 from dhm.nn.weight_norm import WeightNorm
 
+Gradients = Callable[[Model, Tensor], dict[str, Tensor]]
 NETWORK_NAMES = ("small", "paper", "mlp")
 
 
@@ -37,15 +39,6 @@ def batch(shape: tuple[int, ...] = (1, 8, 8), n: int = 12) -> Batch:
     generator = torch.Generator().manual_seed(1)
     x = torch.randint(0, 256, (2 * n, *shape), generator=generator, dtype=torch.uint8)
     return Batch(x[:n], torch.arange(n) % 3, x[n:])
-
-
-def gradients(model: SemisupALI, total: Tensor) -> dict[str, Tensor]:
-    model.zero_grad()
-    total.backward()
-    return {
-        name: torch.zeros_like(p) if p.grad is None else p.grad.clone()
-        for name, p in model.named_parameters()
-    }
 
 
 # Z = 1 + 2 = 3 and 1/2 + 1/2 = 1 for data, 4 for what is generated: D = 3/4, 1/2 and 4/5.
@@ -112,7 +105,7 @@ def test_the_critics_loss_is_its_equation(network: str) -> None:
 
 
 @pytest.mark.parametrize("generator_loss", ["feature-matching", "adversarial"])
-def test_the_generators_loss_is_its_equation(generator_loss: str) -> None:
+def test_the_generators_loss_is_its_equation(generator_loss: str, gradients: Gradients) -> None:
     """The pass that keeps no graph of x gives the gradients of one that keeps all."""
     model, b = ali(generator_loss=generator_loss).eval(), batch()
     torch.manual_seed(5)
@@ -137,13 +130,25 @@ def test_the_generators_loss_is_its_equation(generator_loss: str) -> None:
     assert all(p.requires_grad for p in model.parameters())
 
 
-def test_in_the_critics_turn_the_others_collect_nothing() -> None:
+def test_in_the_critics_turn_the_others_collect_nothing(gradients: Gradients) -> None:
     model = ali()
     for name, gradient in gradients(model, model(batch(), "critic").total).items():
         assert gradient.any().item() == name.startswith("critic"), name
 
 
-def test_without_unlabelled_weight_it_is_exactly_the_classifier() -> None:
+def test_what_is_said_of_predictions_trains_the_critic_alone(gradients: Gradients) -> None:
+    model, x = ali(), batch().x
+    for output in (model.logits(x), model.features(x)):
+        found = gradients(model, output.square().sum())
+        assert any(g.any() for name, g in found.items() if name.startswith("critic"))
+        assert not any(g.any() for name, g in found.items() if not name.startswith("critic"))
+    u = (x / 255.0).requires_grad_()  # as VAT perturbs them; only E's weights are left out
+    (through,) = torch.autograd.grad(model.eval().logits(model.standardize.inverse(u)).sum(), u)
+    pairs = model.critic(u, model.encoder(u)).logits
+    torch.testing.assert_close(through, torch.autograd.grad(pairs.sum(), u)[0])
+
+
+def test_without_unlabelled_weight_it_is_exactly_the_classifier(gradients: Gradients) -> None:
     model, b = ali(sup_weight=0.7, unsup_weight=0.0), batch()
     assert list(model.players()) == ["critic"]
     assert model.has_classifier and not model.has_samples
@@ -161,7 +166,7 @@ def test_without_unlabelled_weight_it_is_exactly_the_classifier() -> None:
     assert all(torch.equal(gradient, pure[name]) for name, gradient in alone.items())
 
 
-def test_without_labelled_weight_the_critic_only_discriminates() -> None:
+def test_without_labelled_weight_the_critic_only_discriminates(gradients: Gradients) -> None:
     model, b = ali(sup_weight=0.0, unsup_weight=0.3), batch()
     assert list(model.players()) == ["critic", "generator"]
     assert not model.has_classifier and model.has_samples
@@ -177,7 +182,7 @@ def test_without_labelled_weight_the_critic_only_discriminates() -> None:
     ), "labels and labelled inputs have no part in it"
 
 
-def test_between_the_ends_the_gradient_is_the_weighted_sum() -> None:
+def test_between_the_ends_the_gradient_is_the_weighted_sum(gradients: Gradients) -> None:
     parts = {}
     for weights in ((0.7, 0.2), (0.7, 0.0), (0.0, 0.2)):
         model = ali(sup_weight=weights[0], unsup_weight=weights[1]).eval()
@@ -291,7 +296,7 @@ PAPER_LAYERS = {
 
 def test_paper_network_has_the_originals_layers() -> None:
     torch.manual_seed(0)
-    parts = NETWORKS["paper"].implicit((3, 32, 32), 10, 100)
+    parts = IMPLICIT["paper"].implicit((3, 32, 32), 10, 100)
     sizes: list[tuple[int, ...]] = []
     for name, expected in PAPER_LAYERS.items():
         part = getattr(parts, name)
@@ -315,7 +320,7 @@ def test_paper_network_has_the_originals_layers() -> None:
 
 
 def test_pixels_of_the_paper_network_are_those_of_tanh() -> None:
-    generator = NETWORKS["paper"].implicit((1, 8, 8), 3, 5).generator.eval()
+    generator = IMPLICIT["paper"].implicit((1, 8, 8), 3, 5).generator.eval()
     z = torch.rand(3, 5)
     with torch.no_grad():
         before = generator[:-1](z)

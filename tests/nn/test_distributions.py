@@ -98,7 +98,7 @@ def test_the_options_name_the_likelihoods_there_are() -> None:
     from typing import get_args
 
     from dhm.config import Likelihood, Network
-    from dhm.nn.networks import NETWORKS
+    from dhm.nn.networks import IMPLICIT, NETWORKS
 
     assert set(get_args(Likelihood)) == {"auto", *LIKELIHOODS}
-    assert set(get_args(Network)) == set(NETWORKS)
+    assert set(get_args(Network)) == NETWORKS.keys() | IMPLICIT.keys()

@@ -45,7 +45,7 @@ class ModelSpec:
 
     model: str
     network: str
-    """A key of `dhm.nn.networks.NETWORKS`."""
+    """A key of the tables in `dhm.nn.networks`."""
     shape: tuple[int, ...]
     """Shape of one example: (C, H, W) or (D,)."""
     dtype: str
@@ -176,6 +176,11 @@ class GenerativeModel(LatentModel):
     def reconstruct(self, x: Tensor) -> Distribution:
         """p(x|z) at the posterior mean of each input."""
         return self.p_x(self.encode(x))
+
+
+def semisupervised(options: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """A supervised model's table of options, for its twin with unlabelled batches too."""
+    return {network: {**own, "n_lbl_batch": 100} for network, own in options.items()}
 
 
 def check_inputs(model: Model, x: Tensor) -> None:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dhm.models.base import Batch, Loss, Model, ModelSpec
+from dhm.models.base import Batch, Loss, Model, ModelSpec, semisupervised
 from dhm.nn.networks import NETWORKS
 
 
@@ -61,18 +61,14 @@ class SupervisedCNN(Discriminative):
 class SemisupMLP(SupervisedMLP):
     """The same, with unlabelled examples for the consistency methods alone."""
 
-    options: ClassVar[dict[str, dict[str, Any]]] = {
-        network: {"n_lbl_batch": 100} for network in SupervisedMLP.options
-    }
+    options: ClassVar[dict[str, dict[str, Any]]] = semisupervised(SupervisedMLP.options)
     uses_unlabeled = True
 
 
 class SemisupCNN(SupervisedCNN):
     """The same, with unlabelled examples for the consistency methods alone."""
 
-    options: ClassVar[dict[str, dict[str, Any]]] = {
-        network: {"n_lbl_batch": 100} for network in SupervisedCNN.options
-    }
+    options: ClassVar[dict[str, dict[str, Any]]] = semisupervised(SupervisedCNN.options)
     uses_unlabeled = True
 
 

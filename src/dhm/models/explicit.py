@@ -7,7 +7,8 @@ Maximised, per example, with L the labelled inputs and U the unlabelled ones:
 
 With a prior that knows of classes, p(z) = sum_y p(y) p(z|y), the generative part is one of x and y:
 labelled inputs add unsup_weight E_L E_q log p(y|z), which makes their G, as it stands here, a bound
-of log p(x, y). (With K > 1 samples the sum is not: log p(y|z) is not importance-weighted.)
+of log p(x, y). (With K > 1 samples the sum would be none, as log p(y|z) is not importance-weighted:
+the options refuse that.)
 
 sup_weight = 0 is exactly the generative model, unsup_weight = 0 exactly the classifier.
 
@@ -24,12 +25,12 @@ from torch import Tensor, nn
 from torch.distributions import Distribution, Independent
 from torch.nn import functional as F
 
-from dhm.models.base import Batch, GenerativeModel, Loss, ModelSpec
+from dhm.models.base import Batch, GenerativeModel, Loss, ModelSpec, semisupervised
 from dhm.models.discriminative import cross_entropy_loss
 from dhm.nn.distributions import LIKELIHOODS
 from dhm.nn.hybrid import HybridParts
 from dhm.nn.networks import NETWORKS
-from dhm.nn.priors import PRIORS, ClassPrior
+from dhm.nn.priors import PRIORS, ClassMixture
 
 
 class Inference(NamedTuple):
@@ -145,8 +146,8 @@ class SupervisedHDGM(GenerativeModel):
 
     def log_class(self, labeled: Inference, y: Tensor) -> Tensor:
         """E_q log p(y|z), nats, 0-d: what turns the ELBO of log p(x) into one of log p(x, y)."""
+        assert isinstance(self.prior, ClassMixture)
         logits = self.prior.class_logits(labeled.q_z.rsample())
-        assert logits is not None
         return -F.cross_entropy(logits.flatten(0, 1), y.repeat(len(logits)))
 
     def log_jacobian(self) -> Tensor | float:
@@ -159,17 +160,20 @@ class SupervisedHDGM(GenerativeModel):
         return self.classifier.logits(self.features(x))
 
     def features(self, x: Tensor) -> Tensor:
-        h = self.trunk(self.standardize(x))
-        q = self.encoder(h)
-        return self.classifier.features(h, q.z(q.a.mean).mean)
+        return self.classifier.features(*self._at_mean(x))
 
     def log_likelihood(self, x: Tensor, n_samples: int) -> Tensor:
         log_px, log_ratio = self.log_weights(self.infer(x, n_samples))
         return importance_bound(log_px + log_ratio)
 
     def encode(self, x: Tensor) -> Tensor:
-        q = self.encoder(self.trunk(self.standardize(x)))
-        return q.z(q.a.mean).mean
+        return self._at_mean(x)[1]
+
+    def _at_mean(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """h, and the mean of q(z|a, x) at that of q(a|x), of inputs as stored."""
+        h = self.trunk(self.standardize(x))
+        q = self.encoder(h)
+        return h, q.z(q.a.mean).mean
 
     def sample_prior(self, n: int) -> Tensor:
         return self.prior().sample(torch.Size([n]))
@@ -184,7 +188,7 @@ class SupervisedHDGM(GenerativeModel):
     @property
     def joint(self) -> bool:
         """Whether the generative part is one of x and y."""
-        return bool(self.unsup_weight) and isinstance(self.prior, ClassPrior)
+        return bool(self.unsup_weight) and isinstance(self.prior, ClassMixture)
 
     @property
     def has_density(self) -> bool:
@@ -197,10 +201,7 @@ class SupervisedHDGM(GenerativeModel):
 class SemisupHDGM(SupervisedHDGM):
     """The explicit hybrid with unlabelled examples in G(x)."""
 
-    options: ClassVar[dict[str, dict[str, Any]]] = {
-        network: {**options, "n_lbl_batch": 100}
-        for network, options in SupervisedHDGM.options.items()
-    }
+    options: ClassVar[dict[str, dict[str, Any]]] = semisupervised(SupervisedHDGM.options)
     uses_unlabeled = True
 
 

@@ -37,7 +37,7 @@ from torch.nn.utils.parametrize import cached
 from dhm.models.base import Batch, LatentModel, Loss, ModelSpec
 from dhm.models.discriminative import cross_entropy_loss
 from dhm.nn.implicit import Judgement
-from dhm.nn.networks import NETWORKS
+from dhm.nn.networks import IMPLICIT
 from dhm.nn.weight_norm import initializing
 
 _OPTIONS: dict[str, Any] = {
@@ -82,7 +82,7 @@ class SemisupALI(LatentModel):
         self.unsup_weight: float = options["unsup_weight"]
         self.n_latent: int = options["n_latent"]
         self.generator_loss = GENERATOR_LOSSES[options["generator_loss"]]
-        parts = NETWORKS[spec.network].implicit(spec.shape, self.n_classes, self.n_latent)
+        parts = IMPLICIT[spec.network].implicit(spec.shape, self.n_classes, self.n_latent)
         self.critic, self.generator, self.encoder = parts.critic, parts.generator, parts.encoder
 
     def players(self) -> dict[str, list[nn.Parameter]]:

@@ -1,5 +1,9 @@
-"""The choices of `--network`: modules with some of `hybrid`, `implicit`, `cnn` and `mlp`."""
+"""The choices of `--network`, by what is built."""
 
-from dhm.nn import mlp, paper, small, strided
+from dhm.nn import mlp, paper, paper_implicit, small, small_implicit, strided
 
-NETWORKS = {"small": small, "strided": strided, "paper": paper, "mlp": mlp}
+NETWORKS = {"small": small, "strided": strided, "paper": paper}
+"""Modules with `hybrid`, `cnn` and `mlp`."""
+
+IMPLICIT = {"small": small_implicit, "paper": paper_implicit, "mlp": mlp}
+"""Modules with `implicit`."""

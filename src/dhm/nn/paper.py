@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from dhm.nn.distributions import Likelihood
 from dhm.nn.hybrid import ClassifierOnLatent, Decoder, Encoder, HybridParts
 from dhm.nn.layers import GaussianHead, LikelihoodHead, dense, images_only, orthogonal
-from dhm.nn.paper_implicit import implicit as implicit
 
 
 class ConvFeatures(nn.Sequential):

@@ -25,12 +25,8 @@ class GaussianPrior(nn.Module):
         """p(z), an event of shape (n_latent,)."""
         return _unit_gaussian(self.zeros)
 
-    def class_logits(self, z: Tensor) -> Tensor | None:
-        """None: p(y|z) is not part of the generative model."""
-        return None
 
-
-class ClassPrior(nn.Module):
+class ClassMixture(nn.Module):
     """p(z) = 1/K sum_y N(z; mu_y, I): a unit Gaussian for each class around a learnt mean.
 
     The generative model is then one of x and y, p(y) p(z|y) p(x|z), whose labelled examples pull
@@ -42,7 +38,7 @@ class ClassPrior(nn.Module):
         IJCAI 2017, for the mixture.
 
     Example:
-        >>> prior = ClassPrior(2, 3)
+        >>> prior = ClassMixture(2, 3)
         >>> prior().log_prob(torch.zeros(5, 2)).shape, prior.class_logits(torch.zeros(5, 2)).shape
         (torch.Size([5]), torch.Size([5, 3]))
     """
@@ -61,8 +57,11 @@ class ClassPrior(nn.Module):
         return _unit_gaussian(self.means).log_prob(z.unsqueeze(-2))
 
 
-Prior = GaussianPrior | ClassPrior
-PRIORS: dict[str, Callable[[int, int], Prior]] = {"gaussian": GaussianPrior, "classes": ClassPrior}
+Prior = GaussianPrior | ClassMixture
+PRIORS: dict[str, Callable[[int, int], Prior]] = {
+    "gaussian": GaussianPrior,
+    "classes": ClassMixture,
+}
 
 
 def _unit_gaussian(means: Tensor) -> Independent:

@@ -13,11 +13,15 @@ from torch import Tensor, nn
 from dhm.nn.distributions import Likelihood
 from dhm.nn.hybrid import ClassifierOnLatent, Decoder, Encoder, HybridParts
 from dhm.nn.layers import GaussianHead, LikelihoodHead, dense
-from dhm.nn.small_implicit import implicit as implicit
 
 WIDTH = 32
 N_FEATURES = 256
 DROPOUT = 0.5
+
+
+def n_halvings(height: int, width: int) -> int:
+    """How often an image is halved to about 7x7."""
+    return max(0, ceil(log2(max(height, width) / 7)))
 
 
 class Trunk(nn.Sequential):
@@ -29,7 +33,7 @@ class Trunk(nn.Sequential):
             return
         n_in, height, width = shape
         layers: list[nn.Module] = []
-        n_pools = max(0, ceil(log2(max(height, width) / 7)))
+        n_pools = n_halvings(height, width)
         for stage in reversed(range(max(2, n_pools))):
             n_out = 2 * WIDTH if layers else WIDTH
             layers.append(nn.Conv2d(n_in, n_out, 3, padding=1))

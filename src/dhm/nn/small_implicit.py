@@ -2,17 +2,13 @@
 
 from collections.abc import Callable, Iterable
 from itertools import pairwise
-from math import ceil, log2
 
 from torch import nn
 
 from dhm.nn.implicit import Critic, ImplicitParts, halvings, leaky, normalized, upsampling
 from dhm.nn.layers import Dropout, GaussianNoise, normal
+from dhm.nn.small import DROPOUT, N_FEATURES, WIDTH, n_halvings
 from dhm.nn.weight_norm import weight_norm
-
-WIDTH = 32
-N_FEATURES = 256
-DROPOUT = 0.5
 
 Wrap = Callable[[nn.Module, int], Iterable[nn.Module]]
 """Normalisation and activation around a layer of so many units."""
@@ -45,10 +41,6 @@ def implicit(shape: tuple[int, ...], n_classes: int, n_latent: int) -> ImplicitP
     return ImplicitParts(critic, generator, encoder)
 
 
-def _n_halvings(shape: tuple[int, ...]) -> int:
-    return max(0, ceil(log2(max(shape[1:]) / 7)))
-
-
 def _features(shape: tuple[int, ...], wrap: Wrap, *, bias: bool) -> tuple[list[nn.Module], int]:
     """Layers from x on, and how many numbers they make of it."""
     if len(shape) == 1:
@@ -56,7 +48,7 @@ def _features(shape: tuple[int, ...], wrap: Wrap, *, bias: bool) -> tuple[list[n
         layers = [wrap(nn.Linear(a, b, bias), b) for a, b in pairwise(sizes)]
         return [module for layer in layers for module in layer], N_FEATURES
     n_in, height, width = shape
-    n = _n_halvings(shape)
+    n = n_halvings(height, width)
     modules: list[nn.Module] = []
     for stage in reversed(range(max(2, n))):
         n_out = 2 * WIDTH if modules else WIDTH
@@ -76,7 +68,7 @@ def _generator(shape: tuple[int, ...], n_latent: int) -> Iterable[nn.Module]:
         yield weight_norm(nn.Linear(N_FEATURES, shape[0]), std=0.1, train_scale=True)
         return
     n_channels, height, width = shape
-    *larger, smallest = halvings(height, width, _n_halvings(shape))
+    *larger, smallest = halvings(height, width, n_halvings(height, width))
     n = 2 * WIDTH * smallest[0] * smallest[1]
     yield from normalized(nn.Linear(n_latent, n, bias=False), n, nn.ReLU())
     yield nn.Unflatten(1, (2 * WIDTH, *smallest))
