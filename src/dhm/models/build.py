@@ -50,7 +50,7 @@ def default_likelihood(data: Dataset) -> str:
 def model_from_spec(spec: ModelSpec) -> Model:
     """An untrained model of the kind, sizes and options that the spec names."""
     model = model_class(spec.model)(spec)
-    # Convolutions on a processor take a third less time in this layout.
+    # Convolutions on a processor take less time in this layout.
     # Transposed ones, which are not `Conv2d`, take longer in it.
     for layer in model.modules():
         if isinstance(layer, nn.Conv2d):

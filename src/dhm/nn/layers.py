@@ -96,7 +96,7 @@ class Standardize(nn.Module):
 
 
 class Dropout(nn.Module):
-    """Dropout that costs a CPU a third of torch's own, which draws its masks one at a time.
+    """Dropout that costs a CPU half of torch's own, which draws its masks one at a time.
 
     Each unit is kept or not by 16 random bits, so p is exact to 1/65536.
     """

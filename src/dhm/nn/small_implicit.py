@@ -17,8 +17,8 @@ Wrap = Callable[[nn.Module, int], Iterable[nn.Module]]
 def implicit(shape: tuple[int, ...], n_classes: int, n_latent: int) -> ImplicitParts:
     """Strided convolutions to about 7x7 and back; dense layers for vectors.
 
-    As in the paper's, features of x and z meet in the last layer only. With a hidden layer behind
-    both, feature matching let the encoder make up for a poor generator, and z ran into its corners.
+    As in the paper's, features of x and z meet in the last layer only: with a hidden layer behind
+    both, feature matching lets the encoder make up for a poor generator.
     """
     x, n_x = _features(shape, lambda layer, n: (weight_norm(layer), leaky()), bias=True)
     critic = Critic(

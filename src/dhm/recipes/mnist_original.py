@@ -5,7 +5,7 @@
 The settings are those of the Makefile and the code published with Kuleshov & Ermon, UAI 2017:
 |z| 200, |a| 10, 499 hidden units, Adam with 3e-4, 200 epochs of batches of 256, gradients clipped,
 the learning rate ramped down over the last 50 epochs. What we correct of that code is in
-docs/design.md, section 5; validation examples come off the training images, so that the test set
+docs/design.md, section 7; validation examples come off the training images, so that the test set
 is not what weights are chosen on.
 """
 

@@ -39,8 +39,9 @@ SVHN_1000_ORIGINAL = Recipe(
         "clip_value": 0.0,
         "ema": 0.9999,
     },
-    # 620 GFLOP a step, 723 steps an epoch, at 95 GFLOP/s, the peak of two cores of an AMD EPYC.
-    time="about 50 days, by the count of operations; meant for a GPU",
+    # 4.69 s a step (benchmarks/results/implicit_step.json) without the Pi model's passes, 723 of
+    # these an epoch.
+    time="over 35 days, by the time of a step; meant for a GPU",
     expected="test error about 4 %",
     source="Kuleshov & Ermon, Deep hybrid models, UAI 2017",
 )
