@@ -1,4 +1,4 @@
-"""Logits, features and log-likelihoods of many examples, in batches of bounded memory."""
+"""Logits and features of many examples, in batches of bounded memory."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dhm.models.base import GenerativeModel, Model, check_inputs
+from dhm.models.base import Model, check_inputs
 from dhm.nn.device import to_device
 
 BATCH = 1000
@@ -21,12 +21,6 @@ def predict_logits(model: Model, x: Any) -> Tensor:
 def predict_features(model: Model, x: Any) -> Tensor:
     """What the last layer of p(y|x) sees, (N, d) on the model's device."""
     return _in_batches(model, x, BATCH, model.features)
-
-
-def log_likelihoods(model: GenerativeModel, x: Any, n_samples: int) -> Tensor:
-    """Importance-weighted estimates of log p(x), nats, (N,)."""
-    batch = max(1, 10 * BATCH // n_samples)
-    return _in_batches(model, x, batch, lambda part: model.log_likelihood(part, n_samples))
 
 
 @torch.no_grad()

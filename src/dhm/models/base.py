@@ -8,10 +8,11 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.distributions import Distribution
+from torch.distributions import Distribution, Independent
 
 from dhm.errors import DataError
 from dhm.nn.layers import Standardize
+from dhm.nn.priors import spherical
 
 
 class Batch(NamedTuple):
@@ -37,6 +38,15 @@ class Loss(NamedTuple):
     terms: dict[str, Tensor]
     """Named parts, 0-d, detached: nats per example, but for "error", a fraction, and
     "feature_matching", units of the critic's features."""
+
+
+class ImportanceSamples(NamedTuple):
+    """K draws of q(z|x) for each of B inputs, with their weights."""
+
+    log_weight: Tensor
+    """log p(x, z) / q(z|x), nats, (K, B): with the auxiliary variable where there is one."""
+    z: Tensor
+    """(K, B, n_latent)."""
 
 
 @dataclass(frozen=True)
@@ -145,10 +155,32 @@ class LatentModel(Model):
     def sample_prior(self, n: int) -> Tensor:
         """n draws of z from the prior, (n, n_latent)."""
 
+    @abstractmethod
+    def logits_given_z(self, x: Tensor, z: Tensor) -> Tensor:
+        """Logits of p(y|x, z), (K, B, n_classes), of B inputs as stored, z (K, B, n_latent)."""
+
     @property
     @abstractmethod
     def has_samples(self) -> bool:
         """Whether what makes x from z is trained, so that `decode` means something."""
+
+    def draw(self, z: Tensor) -> Tensor:
+        """A draw of p(x|z), or G(z), for each z (B, n_latent): network inputs (B, *shape)."""
+        return self.decode(z)
+
+    def propose(self, label: int, n: int) -> tuple[Tensor, Tensor]:
+        """n draws of z where a class may be looked for, and log p(z) - log r(z), r what drew them.
+
+        The prior itself, and zeros, where z alone says nothing of the class.
+        """
+        return self.sample_prior(n), torch.zeros(n, device=self.standardize.scale.device)
+
+    def path(self, start: Tensor, end: Tensor, t: Tensor) -> Tensor:
+        """z at the fractions t (T,) of the way between two, (T, n_latent), likely under the prior.
+
+        A straight line: between two points of a uniform prior's cube it stays in the cube.
+        """
+        return torch.lerp(start, end, t[:, None])
 
 
 class GenerativeModel(LatentModel):
@@ -163,8 +195,35 @@ class GenerativeModel(LatentModel):
         """p(x|z) for each z, (B, n_latent), over network inputs."""
 
     @property
+    @abstractmethod
+    def n_noise(self) -> int:
+        """How many standard normal numbers a draw of q(z|x) is made from."""
+
+    @abstractmethod
+    def importance_samples(self, x: Tensor, noise: Tensor) -> ImportanceSamples:
+        """Weighted draws of q(z|x) of inputs as stored, from normal numbers (K, B, n_noise)."""
+
+    @abstractmethod
+    def posterior(self, x: Tensor) -> Independent:
+        """A Gaussian near p(z|x) for each input as stored, batch (B,): q(z|x) at the mean of a."""
+
+    @abstractmethod
+    def p_z(self) -> Distribution:
+        """p(z), an event of shape (n_latent,)."""
+
+    @abstractmethod
+    def log_px_given_z(self, x: Tensor, z: Tensor) -> Tensor:
+        """log p(x|z) of inputs as stored, nats, (K, B), for z (K, B, n_latent)."""
+
+    @property
     def has_samples(self) -> bool:
         return self.has_density
+
+    def draw(self, z: Tensor) -> Tensor:
+        return self.p_x(z).sample()
+
+    def path(self, start: Tensor, end: Tensor, t: Tensor) -> Tensor:
+        return spherical(start, end, t)
 
     def decode(self, z: Tensor) -> Tensor:
         return self.p_x(z).mean

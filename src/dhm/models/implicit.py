@@ -157,6 +157,11 @@ class SemisupALI(LatentModel):
             z = self.encoder(u)
         return self.critic(u, z)
 
+    def logits_given_z(self, x: Tensor, z: Tensor) -> Tensor:
+        from_x = self.critic.x(self.standardize(x))
+        pairs = from_x.expand(len(z), *from_x.shape).flatten(0, 1)
+        return self.critic.join(pairs, z.flatten(0, 1)).logits.unflatten(0, z.shape[:2])
+
     def encode(self, x: Tensor) -> Tensor:
         return self.encoder(self.standardize(x))
 
