@@ -25,10 +25,10 @@ from torch import Tensor
 
 from dhm.errors import ConfigError
 from dhm.inference.abilities import require_density
-from dhm.inference.chunks import evaluating, pairs_at_once, rows, spans
+from dhm.inference.chunks import check_examples, evaluating, pairs_at_once, rows, spans
 from dhm.inference.likelihood import Estimate, RunningSums, concatenated
 from dhm.inference.noise import RowNoise
-from dhm.models.base import GenerativeModel, check_inputs
+from dhm.models.base import GenerativeModel
 from dhm.nn.device import to_device
 
 STARTS = ("posterior", "prior")
@@ -66,7 +66,7 @@ def annealed_log_likelihood(
 
     Raises:
         UnsupportedError: the model has no p(x).
-        DataError: the examples have another shape than the model's.
+        DataError: there is no example, or they have another shape than the model's.
         ConfigError: a number is below 1, or the start is unknown.
 
     Example:
@@ -85,7 +85,7 @@ def annealed_log_likelihood(
             f"{n_chains}, {n_temperatures} and {n_leapfrog}"
         )
     model = require_density(model)
-    check_inputs(model, x)
+    check_examples(model, x)
     device = model.standardize.scale.device
     # Gradients hold what lies between z and log p(x|z) as well.
     pairs = max(1, pairs_at_once(model.spec.shape) // 4)

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dhm.models.base import Model
+from dhm.errors import DataError
+from dhm.models.base import Model, check_inputs
 
 PAIRS = 10_000
 """Most pairs (x, z) at a time."""
@@ -27,13 +28,13 @@ def pairs_at_once(shape: tuple[int, ...]) -> int:
 
 
 def spans(n: int, size: int) -> Iterator[range]:
-    """The positions 0 to n in runs of at most `size`; one empty run for none.
+    """The positions 0 to n in runs of at most `size`.
 
     Example:
         >>> list(spans(5, 2))
         [range(0, 2), range(2, 4), range(4, 5)]
     """
-    for start in range(0, max(n, 1), size):
+    for start in range(0, n, size):
         yield range(start, min(start + size, n))
 
 
@@ -41,6 +42,13 @@ def rows(x: Any, positions: range) -> NDArray[Any]:
     """Some examples of an array, a memory map or a scipy CSR matrix, dense and in memory."""
     part = x[np.asarray(positions, dtype=np.intp)]
     return part.toarray() if hasattr(part, "toarray") else np.array(part)
+
+
+def check_examples(model: Model, x: Any) -> None:
+    """Refuse examples of another shape than the model's, or none at all, with `DataError`."""
+    check_inputs(model, x)
+    if x.shape[0] == 0:
+        raise DataError("expected at least one example, found none")
 
 
 @contextmanager

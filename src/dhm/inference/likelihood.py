@@ -28,9 +28,9 @@ from torch import Tensor
 
 from dhm.errors import ConfigError
 from dhm.inference.abilities import require_classifier, require_density
-from dhm.inference.chunks import evaluating, pairs_at_once, rows, spans
+from dhm.inference.chunks import check_examples, evaluating, pairs_at_once, rows, spans
 from dhm.inference.noise import RowNoise
-from dhm.models.base import GenerativeModel, ImportanceSamples, Model, check_inputs
+from dhm.models.base import GenerativeModel, ImportanceSamples, Model
 from dhm.nn.device import to_device
 
 
@@ -59,7 +59,7 @@ def log_likelihood(model: Model, x: Any, n_samples: int = 100, *, seed: int = 0)
 
     Raises:
         UnsupportedError: the model has no p(x).
-        DataError: the examples have another shape than the model's.
+        DataError: there is no example, or they have another shape than the model's.
         ConfigError: there is no sample.
 
     Example:
@@ -130,7 +130,7 @@ def weighted_draws(
     the same positions come again until they have had `n_samples`. Gradients are the caller's
     affair, and so is the model's mode.
     """
-    check_inputs(model, x)
+    check_examples(model, x)
     if n_samples < 1:
         raise ConfigError(f"expected at least 1 sample, found {n_samples}")
     device = model.standardize.scale.device

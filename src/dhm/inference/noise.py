@@ -38,15 +38,13 @@ class RowNoise:
     def normal(self, k: int, n: int) -> Tensor:
         """The next k x n standard normal numbers of each input, (k, B, n)."""
         # numpy's generators, unlike torch's, give the same numbers in one call as in several.
-        shape = (k, n)
-        rows = [g.standard_normal(shape, dtype=np.float32) for g in self._generators]
-        return self._stacked(rows, shape)
+        rows = [g.standard_normal((k, n), dtype=np.float32) for g in self._generators]
+        return self._stacked(rows)
 
     def uniform(self, k: int) -> Tensor:
         """The next k numbers of each input, uniform on [0, 1), (k, B)."""
         rows = [g.random((k, 1), dtype=np.float32) for g in self._generators]
-        return self._stacked(rows, (k, 1))[..., 0]
+        return self._stacked(rows)[..., 0]
 
-    def _stacked(self, rows: list[NDArray[np.float32]], shape: tuple[int, int]) -> Tensor:
-        stacked = np.stack(rows, 1) if rows else np.empty((shape[0], 0, shape[1]), np.float32)
-        return torch.from_numpy(stacked).to(self._device, non_blocking=True)
+    def _stacked(self, rows: list[NDArray[np.float32]]) -> Tensor:
+        return torch.from_numpy(np.stack(rows, 1)).to(self._device, non_blocking=True)

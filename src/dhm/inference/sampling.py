@@ -86,8 +86,8 @@ def sample_given_label(
     or there are `n_candidates`; only those chosen so far are kept.
 
     References:
-        Rubin, The SIR algorithm, JASA 1987; Efraimidis & Spirakis, Weighted random sampling with a
-        reservoir, Information Processing Letters 2006.
+        Rubin, The SIR algorithm, JASA 1987; for the choice without replacement, Ohlsson, Sequential
+        Poisson sampling, Journal of Official Statistics 1998.
 
     Arguments:
         model: one with a generative part and a classifier.
@@ -196,9 +196,10 @@ def _candidates(model: LatentModel, label: int, n: int) -> tuple[Tensor, Tensor,
 
 
 class _Reservoir:
-    """n of the weighted pairs that come by, chosen without replacement.
+    """n of the weighted pairs that come by, none twice, chosen in proportion to their weights.
 
-    Those of the n largest log w + g, g from a Gumbel distribution, are it.
+    Those with the n smallest u / w, u uniform. With t the largest of these, a pair is kept if
+    u < t w: rejection sampling with the bound that leaves n, exact but for weights above 1 / t.
     """
 
     def __init__(self, n: int) -> None:
@@ -206,7 +207,7 @@ class _Reservoir:
         self.keys: Tensor | None = None
 
     def add(self, x: Tensor, z: Tensor, log_w: Tensor) -> None:
-        keys = log_w - torch.empty_like(log_w).exponential_().log()
+        keys = log_w - torch.log1p(-torch.rand_like(log_w))  # log u, u in (0, 1]
         if self.keys is not None:
             keys = torch.cat([self.keys, keys])
             x, z = torch.cat([self.x, x]), torch.cat([self.z, z])
