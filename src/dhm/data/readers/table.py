@@ -1,4 +1,4 @@
-"""Parquet and CSV: a row per example, numeric columns and a column of labels."""
+"""Parquet and CSV: a row per example, numeric columns, gaps allowed, and a column of labels."""
 
 import warnings
 from pathlib import Path
@@ -53,11 +53,9 @@ def _parts(frame: Any, path: Path) -> Parts:
     _refuse(nameless, path, "has no name", "remove it (pandas: write with index=False)")
     strange = [c for c, t in features.dtypes.items() if getattr(t, "kind", "O") not in "buif"]
     _refuse(strange, path, "is not numeric", "remove it or encode it as numbers")
-    gaps = features.columns[features.isna().any()].tolist()
-    _refuse(gaps, path, "has missing values", "fill them in or remove the rows")
     if features.shape[1] == 0:
         raise DataError(f"{path}: expected numeric columns beside {label!r}, found none")
-    return Parts(features.to_numpy(np.float64), _labels(frame[label]))
+    return Parts(features.to_numpy(np.float64, na_value=np.nan), _labels(frame[label]))
 
 
 def _labels(column: Any) -> Any:
@@ -71,7 +69,7 @@ def _labels(column: Any) -> Any:
 def _refuse(columns: list[str], path: Path, fault: str, remedy: str) -> None:
     if columns:
         raise DataError(
-            f"{path}: expected only complete numeric columns beside the labels, but "
+            f"{path}: expected only numeric columns beside the labels, but "
             f"{_listed(columns)} {fault}; {remedy}"
         )
 
