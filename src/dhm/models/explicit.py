@@ -22,12 +22,12 @@ from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Distribution, Independent
+from torch.distributions import Independent
 from torch.nn import functional as F
 
 from dhm.models.base import Batch, GenerativeModel, Loss, ModelSpec, semisupervised
 from dhm.models.discriminative import cross_entropy_loss
-from dhm.nn.distributions import LIKELIHOODS
+from dhm.nn.distributions import LIKELIHOODS, observed_log_prob
 from dhm.nn.hybrid import HybridParts
 from dhm.nn.networks import NETWORKS
 from dhm.nn.priors import PRIORS, ClassMixture
@@ -37,7 +37,7 @@ class Inference(NamedTuple):
     """What the encoder makes of B inputs, with K draws of a."""
 
     x: Tensor
-    """Network inputs, (B, *shape)."""
+    """Network inputs, (B, *shape); NaN where missing."""
     h: Tensor
     """What encoder and classifier share of x."""
     q_a: Independent
@@ -58,6 +58,7 @@ _SMALL: dict[str, Any] = {
     "n_latent": 32,
     "n_aux": 10,
     "n_hidden": 256,
+    "hide": 0.0,
 }
 
 
@@ -127,7 +128,7 @@ class SupervisedHDGM(GenerativeModel):
     def infer(self, x: Tensor, n_samples: int | None = None) -> Inference:
         """q(a, z|x) of inputs as stored, with K draws of a; by default as many as in training."""
         x = self.standardize(x)
-        h = self.trunk(x)
+        h = self.trunk(self.fill(x))
         q = self.encoder(h)
         a = q.a.rsample(torch.Size([n_samples or self.n_samples]))
         return Inference(x, h, q.a, a, q.z(a))
@@ -135,14 +136,20 @@ class SupervisedHDGM(GenerativeModel):
     def log_weights(self, inferred: Inference) -> tuple[Tensor, Tensor]:
         """log p(x|z) and log p(a, z)/q(a, z|x) at draws of q, each (K, B) nats.
 
-        Their sum is the logarithm of the importance weight p(x, a, z) / q(a, z|x).
+        Their sum is the logarithm of the importance weight p(x, a, z) / q(a, z|x), with p(x|z) that
+        of the observed entries.
         """
+        _, log_px, log_ratio = self._weighed(inferred)
+        return log_px, log_ratio
+
+    def _weighed(self, inferred: Inference) -> tuple[Tensor, Tensor, Tensor]:
+        """Draws of z, (K, B, n_latent), and the two parts of their weights."""
         x, _, q_a, a, q_z = inferred
         z = q_z.rsample()
         p = self.decoder(z)
-        log_px = p.x.log_prob(x) + self.log_jacobian()
+        log_px = observed_log_prob(p.x, x) + self.log_jacobian(x)
         log_ratio = p.a.log_prob(a) + self.prior().log_prob(z) - q_a.log_prob(a) - q_z.log_prob(z)
-        return log_px, log_ratio
+        return z, log_px, log_ratio
 
     def log_class(self, labeled: Inference, y: Tensor) -> Tensor:
         """E_q log p(y|z), nats, 0-d: what turns the ELBO of log p(x) into one of log p(x, y)."""
@@ -150,10 +157,14 @@ class SupervisedHDGM(GenerativeModel):
         logits = self.prior.class_logits(labeled.q_z.rsample())
         return -F.cross_entropy(logits.flatten(0, 1), y.repeat(len(logits)))
 
-    def log_jacobian(self) -> Tensor | float:
-        """What standardising a table's features adds to a density in the features' own units."""
+    def log_jacobian(self, x: Tensor) -> Tensor | float:
+        """What standardising adds to a density of a table's observed features in their own units.
+
+        (B, D) network inputs -> (B,) nats.
+        """
         if self.likelihood.is_density and len(self.spec.shape) == 1:
-            return -self.standardize.scale.log().sum()
+            log_scale = self.standardize.scale.log()
+            return (x.isnan() * log_scale).sum(1) - log_scale.sum()
         return 0.0
 
     def logits(self, x: Tensor) -> Tensor:
@@ -163,22 +174,25 @@ class SupervisedHDGM(GenerativeModel):
         return self.classifier.features(*self._at_mean(x))
 
     def log_likelihood(self, x: Tensor, n_samples: int) -> Tensor:
-        log_px, log_ratio = self.log_weights(self.infer(x, n_samples))
-        return importance_bound(log_px + log_ratio)
+        return importance_bound(self.importance_samples(x, n_samples)[1])
+
+    def importance_samples(self, x: Tensor, n_samples: int) -> tuple[Tensor, Tensor]:
+        z, log_px, log_ratio = self._weighed(self.infer(x, n_samples))
+        return z, log_px + log_ratio
 
     def encode(self, x: Tensor) -> Tensor:
         return self._at_mean(x)[1]
 
     def _at_mean(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """h, and the mean of q(z|a, x) at that of q(a|x), of inputs as stored."""
-        h = self.trunk(self.standardize(x))
+        h = self.trunk(self.fill(self.standardize(x)))
         q = self.encoder(h)
         return h, q.z(q.a.mean).mean
 
     def sample_prior(self, n: int) -> Tensor:
         return self.prior().sample(torch.Size([n]))
 
-    def p_x(self, z: Tensor) -> Distribution:
+    def p_x(self, z: Tensor) -> Independent:
         return self.decoder(z).x
 
     @property
