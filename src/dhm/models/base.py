@@ -68,9 +68,12 @@ class ModelSpec:
 class Model(nn.Module, ABC):
     """A set of players on shared modules.
 
+    Inputs as stored may have missing entries, NaN: every answer is then one about what is observed.
+
     Each player owns parameters and a loss; the loop minimises them in turn. A loss is computed by
     `forward`, so that hooks on the module (mixed precision, several processes) see every pass.
-    `self.standardize` maps stored inputs to network inputs; subclasses call it first.
+    `self.standardize` maps stored inputs to network inputs, where NaN is still NaN; subclasses call
+    it first, and show their networks what `fill` makes of the result.
     """
 
     options: ClassVar[Mapping[str, Mapping[str, Any]]]
@@ -80,11 +83,17 @@ class Model(nn.Module, ABC):
     """
     uses_unlabeled: ClassVar[bool] = False
     """True where batches carry unlabelled examples too."""
+    learns_from_incomplete: ClassVar[bool] = True
+    """False where training inputs may have no missing entries."""
 
     def __init__(self, spec: ModelSpec) -> None:
         super().__init__()
         self.spec = spec
         self.standardize = Standardize(spec.shape)
+        # The networks of a table see its mean; those of images see black, unless they were trained
+        # with parts hidden: they can then learn what is no pixel.
+        told_apart = len(spec.shape) == 3 and spec.options.get("hide", 0.0)
+        self.missing_value = -1.0 if told_apart else 0.0
 
     @abstractmethod
     def players(self) -> dict[str, list[nn.Parameter]]:
@@ -98,6 +107,10 @@ class Model(nn.Module, ABC):
 
         Called once, before the first step, unless weights come from elsewhere.
         """
+
+    def fill(self, u: Tensor) -> Tensor:
+        """What the networks see of network inputs where NaN marks a missing entry."""
+        return u.masked_fill(u.isnan(), self.missing_value)
 
     @abstractmethod
     def forward(self, batch: Batch, player: str) -> Loss:
@@ -191,8 +204,8 @@ class GenerativeModel(LatentModel):
         """Importance-weighted estimate of log p(x), nats, (B,); one sample gives the ELBO."""
 
     @abstractmethod
-    def p_x(self, z: Tensor) -> Distribution:
-        """p(x|z) for each z, (B, n_latent), over network inputs."""
+    def p_x(self, z: Tensor) -> Independent:
+        """p(x|z) for each z, (..., n_latent), over network inputs, entry by entry."""
 
     @property
     @abstractmethod
@@ -201,7 +214,10 @@ class GenerativeModel(LatentModel):
 
     @abstractmethod
     def importance_samples(self, x: Tensor, noise: Tensor) -> ImportanceSamples:
-        """Weighted draws of q(z|x) of inputs as stored, from normal numbers (K, B, n_noise)."""
+        """Weighted draws of q(z|x) of inputs as stored, from normal numbers (K, B, n_noise).
+
+        Of an x with missing entries only the observed ones count.
+        """
 
     @abstractmethod
     def posterior(self, x: Tensor) -> Independent:
@@ -228,11 +244,11 @@ class GenerativeModel(LatentModel):
     def decode(self, z: Tensor) -> Tensor:
         return self.p_x(z).mean
 
-    def sample(self, n: int) -> Distribution:
+    def sample(self, n: int) -> Independent:
         """p(x|z) for n draws of z from the prior."""
         return self.p_x(self.sample_prior(n))
 
-    def reconstruct(self, x: Tensor) -> Distribution:
+    def reconstruct(self, x: Tensor) -> Independent:
         """p(x|z) at the posterior mean of each input."""
         return self.p_x(self.encode(x))
 
@@ -254,7 +270,8 @@ def fit_standardization(model: Model, x: Any) -> None:
     """Set the model's input scaling from training inputs, an array or a scipy CSR matrix.
 
     Bytes are divided by 255; the features of a table get mean 0 and standard deviation 1, unless
-    p(x|z) asks for values in [0, 1]; float images stay as they are.
+    p(x|z) asks for values in [0, 1]; float images stay as they are. Missing entries are left out,
+    and a feature without any other keeps its units.
     """
     standardize = model.standardize
     if model.spec.dtype == "uint8":
@@ -263,6 +280,9 @@ def fit_standardization(model: Model, x: Any) -> None:
         from sklearn.preprocessing import StandardScaler
 
         # A memory-mapped table is read whole here, and only here.
-        moments = StandardScaler(with_mean=False).fit(x if hasattr(x, "tocsr") else np.asarray(x))
-        standardize.shift.copy_(torch.as_tensor(moments.mean_))
-        standardize.scale.copy_(torch.as_tensor(moments.scale_))
+        with np.errstate(invalid="ignore"):  # the mean of a feature that is always missing
+            moments = StandardScaler(with_mean=False).fit(
+                x if hasattr(x, "tocsr") else np.asarray(x)
+            )
+        standardize.shift.copy_(torch.as_tensor(np.nan_to_num(moments.mean_)))
+        standardize.scale.copy_(torch.as_tensor(np.nan_to_num(moments.scale_, nan=1.0)))
