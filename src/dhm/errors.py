@@ -34,5 +34,9 @@ class DivergedError(DHMError, ArithmeticError):
     """In training, a loss became infinite or not a number."""
 
 
+class ExportError(DHMError, RuntimeError):
+    """A model written in another format does not compute what it computes here."""
+
+
 class MissingDependencyError(DHMError, ImportError):
     """An optional package is needed; the message names the extra that installs it."""
