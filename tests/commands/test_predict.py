@@ -1,6 +1,7 @@
 """`dhm predict`: what the library says, in a table that is whole or not there."""
 
 import io
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from PIL import Image
 
 from dhm import load_data, load_model
 from dhm.cli import main
+from dhm.inference.novelty import NoveltyDetector
 from dhm.inference.predict import predict_logits
 from dhm.models.build import save_model
 
@@ -198,3 +200,38 @@ def test_errors_of_splits_name_their_options(fails: Callable[..., str]) -> None:
         words = ("train", "--model", model, "--n_labeled")
         assert "--n_labeled 5: expected at least one example" in fails(*words, 5)
         assert "--n_labeled 99999: 99999 labelled examples need" in fails(*words, 99999)
+
+
+def test_novelty_is_of_the_runs_own_detector(
+    models: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(models / "softmax", "run")
+    digits, model = load_data("digits"), load_model("run")
+    detector = NoveltyDetector.fit(model, digits.train.x, digits.train.y)
+    detector.save("run/novelty.safetensors")
+    np.save("noise.npy", np.random.default_rng(0).integers(0, 256, (9, 8, 8)).astype(np.uint8))
+    assert main(["predict", "run", "digits", "noise.npy", "-o", "t.csv"]) == 0
+    assert not capsys.readouterr().err
+    found = read("t.csv")
+    expected = detector.p_value(digits.test.x)
+    np.testing.assert_allclose(found["novelty_p"][:449], expected, rtol=1e-6)
+    assert (found["novelty"][449:] > found["novelty"][:449].median()).all()
+
+
+def test_missing_entries_are_no_error(models: Path) -> None:
+    x = load_data("digits").test.x / 255
+    whole = x.copy()
+    x[300, 0, :4] = np.nan
+    np.save("x.npy", whole)
+    np.save("gaps.npy", x)
+    for name in ("x", "gaps"):
+        words = ["predict", str(models / "hybrid"), f"{name}.npy", "-o", f"{name}.csv"]
+        assert main([*words, "--n_samples", "5"]) == 0
+    whole_table, gaps = (read(f"{name}.csv").drop(columns="file") for name in ("x", "gaps"))
+    others = np.arange(449) != 300
+    probabilities = [c for c in gaps.columns if c.startswith("p_")]
+    np.testing.assert_allclose(
+        gaps[probabilities][others], whole_table[probabilities][others], rtol=1e-5
+    )
+    assert np.isfinite(gaps["log_px"]).all()
+    assert gaps["log_px"][300] > whole_table["log_px"][300], "less is observed"

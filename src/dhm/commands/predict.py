@@ -80,7 +80,7 @@ def _detector(run: str, model: "Model") -> "NoveltyDetector | None":
     folder = Path(run) if Path(run).is_dir() else Path(run).parent
     path = folder / "novelty.safetensors"
     if not path.is_file():
-        print(f"dhm: no novelty: there is no {path}", file=sys.stderr)
+        print(f"dhm: no novelty: there is no {path}; `dhm score` makes it", file=sys.stderr)
         return None
     from dhm.inference.novelty import NoveltyDetector
 

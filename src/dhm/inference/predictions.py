@@ -3,11 +3,11 @@
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
-from dhm.errors import ConfigError
-from dhm.inference.predict import log_likelihoods, predict_logits
-from dhm.models.base import GenerativeModel, Model
+from dhm.errors import UnsupportedError
+from dhm.inference.likelihood import log_likelihood
+from dhm.inference.missing import predict_proba
+from dhm.models.base import Model
 
 if TYPE_CHECKING:
     from dhm.inference.novelty import NoveltyDetector
@@ -32,10 +32,10 @@ def predictions(
 
     Returns:
         Columns of N values: `label`, the name of the most probable class; `p_CLASS` for every
-        class; `log_px`, nats; `novelty`, higher is more novel,
+        class; `log_px`, nats, and its standard error `log_px_se`; `novelty`, higher is more novel,
         and `novelty_p`, the probability that training data are as novel or more.
 
-    Raises `ConfigError` where nothing is left, `DataError` for another shape.
+    Raises `UnsupportedError` where nothing is left, `DataError` for another shape.
 
     Example:
         >>> import dhm, tempfile
@@ -47,20 +47,19 @@ def predictions(
     """
     columns: dict[str, Any] = {}
     if model.has_classifier:
-        p_y = predict_logits(model, x).softmax(1).cpu().numpy()
+        p_y = predict_proba(model, x, seed=seed).cpu().numpy()
         columns["label"] = np.array(model.spec.classes)[p_y.argmax(1)]
         columns |= {f"p_{c}": p for c, p in zip(model.spec.classes, p_y.T, strict=True)}
-    if n_samples and isinstance(model, GenerativeModel) and model.has_density:
-        device = model.standardize.scale.device
-        with torch.random.fork_rng([device] if device.type == "cuda" else []):
-            torch.manual_seed(seed)
-            columns["log_px"] = log_likelihoods(model, x, n_samples).cpu().numpy()
+    if n_samples and model.has_density:
+        estimate = log_likelihood(model, x, n_samples, seed=seed)
+        columns["log_px"] = estimate.value.cpu().numpy()
+        columns["log_px_se"] = estimate.standard_error.cpu().numpy()
     if detector is not None:
         novelty = detector.score(x, seed=seed)
         columns["novelty"] = novelty.cpu().numpy()
         columns["novelty_p"] = detector.p_value_of(novelty).cpu().numpy()
     if not columns:
-        raise ConfigError(
+        raise UnsupportedError(
             f"this {model.spec.model} has neither p(y|x) nor, with these options, log p(x) or "
             f"novelty: there is nothing to say of an input; train with --sup_weight above 0"
         )
