@@ -162,6 +162,14 @@ class GenerativeModel(LatentModel):
     def p_x(self, z: Tensor) -> Distribution:
         """p(x|z) for each z, (B, n_latent), over network inputs."""
 
+    @abstractmethod
+    def p_z(self) -> Distribution:
+        """p(z), an event of shape (n_latent,)."""
+
+    @abstractmethod
+    def q_z(self, x: Tensor) -> Distribution:
+        """q(z|x) of inputs as stored, batch (B,): the Gaussian around `encode(x)`."""
+
     @property
     def has_samples(self) -> bool:
         return self.has_density

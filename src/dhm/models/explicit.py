@@ -160,26 +160,33 @@ class SupervisedHDGM(GenerativeModel):
         return self.classifier.logits(self.features(x))
 
     def features(self, x: Tensor) -> Tensor:
-        return self.classifier.features(*self._at_mean(x))
+        h, q_z = self._at_mean(x)
+        return self.classifier.features(h, q_z.mean)
 
     def log_likelihood(self, x: Tensor, n_samples: int) -> Tensor:
         log_px, log_ratio = self.log_weights(self.infer(x, n_samples))
         return importance_bound(log_px + log_ratio)
 
     def encode(self, x: Tensor) -> Tensor:
+        return self.q_z(x).mean
+
+    def q_z(self, x: Tensor) -> Distribution:
         return self._at_mean(x)[1]
 
-    def _at_mean(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """h, and the mean of q(z|a, x) at that of q(a|x), of inputs as stored."""
+    def _at_mean(self, x: Tensor) -> tuple[Tensor, Independent]:
+        """h, and q(z|a, x) at the mean of q(a|x), of inputs as stored."""
         h = self.trunk(self.standardize(x))
         q = self.encoder(h)
-        return h, q.z(q.a.mean).mean
+        return h, q.z(q.a.mean)
 
     def sample_prior(self, n: int) -> Tensor:
         return self.prior().sample(torch.Size([n]))
 
     def p_x(self, z: Tensor) -> Distribution:
         return self.decoder(z).x
+
+    def p_z(self) -> Distribution:
+        return self.prior()
 
     @property
     def has_classifier(self) -> bool:
