@@ -27,7 +27,7 @@ from dhm.data.sources import SOURCES
 ROOT = Path(__file__).parents[2]
 GUIDE = ROOT / "docs" / "guide.md"
 PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md"))]
-COMMANDS = ("train", "evaluate", "sample", "data", "recipes")
+COMMANDS = ("train", "evaluate", "score", "sample", "data", "recipes")
 
 FENCE = re.compile(r"^```(?P<language>\w*) *(?P<mark>\w*)\n(?P<code>.*?)^```$", re.M | re.S)
 NOT_RUN = {

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -195,8 +196,9 @@ class NoveltyDetector:
         allowed = int(false_alarm_rate * (n + 1) + 1e-9)
         if not allowed:
             raise ConfigError(
-                f"a false-alarm rate of {false_alarm_rate:g} needs {int(1 / false_alarm_rate)} "
-                f"calibration inputs, found {n}; hold out more, or allow {1 / (n + 1):.2g}"
+                f"a false-alarm rate of {false_alarm_rate:g} needs "
+                f"{ceil(1 / false_alarm_rate - 1e-9) - 1} calibration inputs, found {n}; hold out "
+                f"more, or allow {1 / (n + 1):.2g}"
             )
         return calibration[n - allowed].item()
 
