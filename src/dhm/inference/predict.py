@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dhm.models.base import Model, check_inputs
+from dhm.models.base import LatentModel, Model, check_inputs
 from dhm.nn.device import to_device
 
 BATCH = 1000
@@ -21,6 +21,11 @@ def predict_logits(model: Model, x: Any) -> Tensor:
 def predict_features(model: Model, x: Any) -> Tensor:
     """What the last layer of p(y|x) sees, (N, d) on the model's device."""
     return _in_batches(model, x, BATCH, model.features)
+
+
+def predict_latents(model: LatentModel, x: Any) -> Tensor:
+    """z of inputs, E(x) or the mean of q(z|x), (N, n_latent) on the model's device."""
+    return _in_batches(model, x, BATCH, model.encode)
 
 
 @torch.no_grad()

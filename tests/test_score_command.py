@@ -1,0 +1,122 @@
+"""`dhm score`: which inputs are unlike the training data, on the command line."""
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dhm.cli import main
+
+SMALL = ["--n_labeled", "300", "-e", "2", "--n_eval_samples", "2", "--picture_every", "0", "-q"]
+SIZES = ["--n_hidden", "16", "--n_latent", "4", "--n_aux", "2"]
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Trained runs `hybrid` and `softmax`."""
+    folder = tmp_path_factory.mktemp("runs")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("dhm.training.train.learning_curves", lambda *arguments: None)
+        where = ["--run_dir", str(folder), "-l"]
+        assert main(["train", *SMALL, *SIZES, *where, "hybrid"]) == 0
+        assert main(["train", *SMALL, *where, "softmax", "--model", "softmax"]) == 0
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def noise() -> str:
+    x = np.random.default_rng(0).integers(0, 256, (50, 8, 8)).astype(np.uint8)
+    np.save("noise.npy", x)
+    return "noise.npy"
+
+
+def test_rows_and_summary(runs: Path, noise: str, capsys: pytest.CaptureFixture[str]) -> None:
+    run = str(runs / "hybrid")
+    assert main(["score", run, noise, "digits", "-o", "out.csv", "--false-alarm-rate", "0.1"]) == 0
+    out, err = capsys.readouterr()
+    assert "fitting the novelty detector" in err
+    assert (runs / "hybrid" / "novelty.safetensors").is_file()
+    with open("out.csv") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 50 + 449
+    assert [row["file"] for row in rows[49:51]] == ["noise.npy", "digits"]
+    assert [row["row"] for row in rows[49:51]] == ["49", "0"]
+    columns = ["file", "row", "log_px", "bits_per_dim", "novelty", "novelty_p", "novel"]
+    assert list(rows[0]) == columns
+    bits = float(rows[0]["bits_per_dim"]) * 64 * np.log(2)
+    assert bits == pytest.approx(-float(rows[0]["log_px"]), rel=1e-5)
+    flagged = [row["novel"] == "True" for row in rows]
+    assert all(flagged[:50]) and np.mean(flagged[50:]) < 0.25
+    assert [float(row["novelty_p"]) <= 0.1 for row in rows] == flagged
+    assert f"{sum(flagged)} of 499 inputs are novel" in out and "50%:" in out
+
+    # The second time the detector is read, and the rows are the same.
+    assert (
+        main(["score", run, noise, "digits", "-o", "again.csv", "--false-alarm-rate", "0.1"]) == 0
+    )
+    assert "fitting" not in capsys.readouterr().err
+    assert Path("again.csv").read_text() == Path("out.csv").read_text()
+
+
+def test_a_kind_and_a_model_without_density(runs: Path, noise: str) -> None:
+    words = ["score", str(runs / "softmax"), noise, "--kind", "energy", "-o", "out.jsonl"]
+    assert main(words) == 0
+    rows = [json.loads(line) for line in Path("out.jsonl").read_text().splitlines()]
+    assert len(rows) == 50
+    assert list(rows[0]) == ["file", "row", "novelty", "novelty_p", "novel"]
+
+
+def test_a_detector_of_other_weights_is_fitted_anew(runs: Path, noise: str) -> None:
+    shutil.copytree(runs / "softmax", "run")
+    for damaged in (b"", b"not a detector"):
+        Path("run/novelty.safetensors").write_bytes(damaged)
+        assert main(["score", "run", noise]) == 0
+        assert Path("run/novelty.safetensors").stat().st_size > 1000
+
+
+def test_weights_outside_of_a_run(
+    runs: Path, noise: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copy(runs / "softmax" / "model.safetensors", "model.safetensors")
+    assert main(["score", "model.safetensors", noise]) == 2
+    assert "does not say what data to fit one to" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("absent.npy", "no data set and no file is called 'absent.npy'"),
+        ("digitss", "did you mean 'digits'?"),
+        ("noise.npy --kind typicality", "typicality needs a trained density p(x)"),
+        ("noise.npy --kind knn", "no score of novelty is called 'knn'"),
+        ("noise.npy --false-alarm-rate 0", "above 0 and below 1, found 0"),
+        ("noise.npy --false-alarm-rate 0.0001", "calibration inputs, found"),
+        ("noise.npy -o out.txt", "expected a name ending in .csv"),
+        ("noise.npy --n_samples -1", "--n_samples should be at least 0"),
+        ("wide.npy", "inputs of shape (1, 8, 8), found uint8 of shape (1, 9, 9)"),
+        ("text.npy", "text.npy is not an .npy file"),
+    ],
+)
+def test_mistakes_are_one_line(
+    words: str,
+    message: str,
+    runs: Path,
+    noise: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    np.save("wide.npy", np.zeros((3, 9, 9), np.uint8))
+    Path("text.npy").write_text("some text")
+    assert main(["score", str(runs / "softmax"), *words.split()]) == 2
+    out, err = capsys.readouterr()
+    lines = [line for line in err.splitlines() if "fitting the novelty" not in line]
+    assert not out and len(lines) == 1 and lines[0].startswith("dhm: error: ")
+    assert message in lines[0]
+    assert not list(Path().glob("out*"))
