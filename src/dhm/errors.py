@@ -38,6 +38,10 @@ class UnsupportedError(DHMError, TypeError):
     """A model is asked for what it has no part for; the message names what it can do."""
 
 
+class UnavailableError(UnsupportedError, AttributeError):
+    """The same of an estimator, of which `hasattr` says so too."""
+
+
 class MissingDependencyError(DHMError, ImportError):
     """An optional package is needed; the message names the extra that installs it."""
 

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dhm.models.base import Model, check_inputs
+from dhm.models.base import LatentModel, Model, check_inputs
 from dhm.nn.device import to_device
 
 BATCH = 1000
@@ -16,6 +16,20 @@ BATCH = 1000
 def predict_logits(model: Model, x: Any) -> Tensor:
     """Logits of p(y|x), (N, K) on the model's device, from an array as stored."""
     return _in_batches(model, x, BATCH, model.logits)
+
+
+def predict_latent(model: LatentModel, x: Any) -> Tensor:
+    """z of each input, (N, n_latent) on the model's device: E(x), or the mean of q(z|x)."""
+    return _in_batches(model, x, BATCH, model.encode)
+
+
+def reconstruct(model: LatentModel, x: Any) -> Tensor:
+    """What the model makes of z of each input, (N, *shape) in the units of stored inputs."""
+
+    def compute(part: Tensor) -> Tensor:
+        return model.standardize.inverse(model.decode(model.encode(part)))
+
+    return _in_batches(model, x, BATCH, compute)
 
 
 def predict_features(model: Model, x: Any) -> Tensor:

@@ -189,20 +189,28 @@ def make_trainer(
 def prepare(dataset: Dataset, config: TrainConfig) -> TrainingData:
     """Split off validation examples, then choose the labels that training may use."""
     training, validation = split_validation(dataset.train, config.val_size, config.seed_data)
+    data = training_data(training, validation, config)
+    return replace(data, test=dataset.test, symmetric=dataset.symmetric)
+
+
+def training_data(
+    training: Examples, validation: Examples | None, config: TrainConfig
+) -> TrainingData:
+    """The parts of training examples that the options' model learns from."""
     from dhm.models.registry import model_class
 
     if model_class(config.model).uses_unlabeled:
         if config.n_labeled is not None:
             training = hide_labels(training, config.n_labeled, config.seed_data)
         labeled = training.take((training.y != UNLABELED).nonzero()[0])
-        return TrainingData(labeled, training, validation, dataset.test, dataset.symmetric)
+        return TrainingData(labeled, training, validation)
     if config.n_labeled is not None:
         labeled = labeled_subset(training, config.n_labeled, config.seed_data)
     elif (training.y == UNLABELED).any():
         labeled = training.take((training.y != UNLABELED).nonzero()[0])
     else:
         labeled = training
-    return TrainingData(labeled, None, validation, dataset.test, dataset.symmetric)
+    return TrainingData(labeled, None, validation)
 
 
 def fill_in(config: TrainConfig, data: TrainingData, n_processes: int) -> TrainConfig:
