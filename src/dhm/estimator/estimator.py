@@ -373,9 +373,7 @@ class HybridClassifier(
         if outcome.interrupted and not outcome.history:
             raise KeyboardInterrupt
         self.model_, self._options, self._optimizers = model, config, outcome.optimizers
-        if fresh:
-            self.history_ = []
-        self.history_ += outcome.history
+        self.history_ = ([] if fresh else self.history_) + outcome.history
         self.n_iter_ = len(self.history_)
         self.seed_ = config.seed
         self._n_features_out = self._features(examples.x[[0]]).shape[1]
@@ -465,19 +463,19 @@ class HybridClassifier(
         A density of tables is in their own units, one of float images in those of pixels in [0, 1];
         bernoulli and discretised logistic are probabilities.
         """
+        x = self._stored(X)
         from dhm.inference.likelihood import log_likelihood
 
-        def ask(x: Any) -> Any:
-            return log_likelihood(self.model_, x, self.n_samples, seed=self.seed_).value
+        def ask(rows: Any) -> NDArray[np.float64]:
+            return _numpy(log_likelihood(self.model_, rows, self.n_samples, seed=self.seed_).value)
 
-        return _padded(self._stored(X), lambda x: _numpy(ask(x)))
+        return _padded(x, ask)
 
     @_asks_density
     def log_joint(self, X: Any, y: Any = None) -> NDArray[np.float64]:
         """log p(x, y), nats: (N,) of the labels y, or (N, K) of every class without them."""
-        from dhm.inference.likelihood import log_joint
-
         x = self._stored(X)
+        from dhm.inference.likelihood import log_joint
 
         def ask(rows: Any) -> NDArray[np.float64]:
             return _numpy(log_joint(self.model_, rows, self.n_samples, seed=self.seed_))
@@ -496,9 +494,9 @@ class HybridClassifier(
 
         (n, ...) in the layout and units of X; the same draws again where `random_state` is a seed.
         """
+        check_is_fitted(self)
         from dhm.inference import sampling
 
-        check_is_fitted(self)
         seed = self._draw_seed()
         if y is None:
             return self._original(sampling.sample(self.model_, n, seed=seed))
@@ -530,9 +528,9 @@ class HybridClassifier(
 
         With their means given what is observed, or (n_draws, N, ...) draws of all of them together.
         """
+        check_is_fitted(self)
         from dhm.inference.missing import impute
 
-        check_is_fitted(self)
         X = self._check(X, reset=False)
         x = self.layout_.stored(X)
         dense = X.toarray() if hasattr(X, "toarray") else X
@@ -552,9 +550,9 @@ class HybridClassifier(
 
     def novelty_detector(self) -> Any:
         """The `NoveltyDetector` of this model, for p-values and thresholds; takes stored inputs."""
+        check_is_fitted(self)
         from dhm.inference.novelty import NoveltyDetector
 
-        check_is_fitted(self)
         if self._detector is None:
             if self._remembered is None:
                 raise ConfigError(
@@ -596,9 +594,11 @@ class HybridClassifier(
             has = isinstance(model, LatentModel) and model.has_samples
             if what == "density":
                 has = model.has_density
-        elif isinstance(name, str) and name in MODELS:
-            kind = GenerativeModel if what == "density" else LatentModel
-            has = issubclass(model_class(name), kind) and self.unsup_weight != 0
+        else:
+            if isinstance(name, str) and name in MODELS:
+                kind = GenerativeModel if what == "density" else LatentModel
+                has = issubclass(model_class(name), kind)
+            has = has and not (isinstance(self.unsup_weight, int | float) and not self.unsup_weight)
         if has:
             return None
         part = "a density p(x)" if what == "density" else "a generative part"

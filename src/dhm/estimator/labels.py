@@ -42,16 +42,16 @@ def find_classes(y: Any, mark: int | None) -> NDArray[Any]:
         ['cat', 'dog']
     """
     values, known = _split(y, mark)
-    check_classification_targets(values[known]) if known.any() else None
     try:
+        if known.any():
+            check_classification_targets(values[known])
         classes = np.unique(values[known])
-    except TypeError as error:
-        raise DataError(
-            "y: Unknown label type: expected labels of one kind, numbers or names, found several"
-        ) from error
+    except (TypeError, ValueError) as error:
+        reason = str(error).partition(". Maybe")[0]
+        raise DataError(f"y: expected labels of one kind, numbers or names; {reason}") from error
     if len(classes) < 2:
         n = int((~known).sum())
-        found = f"1 class, {classes[0]!r}" if len(classes) else "no label"
+        found = f"1 class, {classes.tolist()[0]!r}" if len(classes) else "no label"
         raise DataError(
             f"y: expected labels of at least two classes, found {found} ({n} of {len(known)} "
             f"examples are unlabelled)"
@@ -72,10 +72,10 @@ def encode(y: Any, classes: NDArray[Any], mark: int | None, what: str = "y") -> 
     index = np.full(len(values), UNLABELED, np.int64)
     try:
         position = np.searchsorted(classes, values[known]).clip(max=len(classes) - 1)
-        strange = values[known][classes[position] != values[known]]
-    except TypeError:
-        strange = values[known]
-    if len(strange):
+        strange = values[known][classes[position] != values[known]].tolist()
+    except TypeError:  # names among numbers, or the other way round
+        strange = values[known].tolist()
+    if strange:
         names = ", ".join(map(repr, classes[:10].tolist()))
         raise DataError(
             f"{what}: expected the classes {names}{' ...' if len(classes) > 10 else ''}, found "
