@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from dhm.config import TrainConfig
     from dhm.data import load as load_data
+    from dhm.estimator import HybridClassifier
     from dhm.evaluation.evaluate import evaluate
     from dhm.models.build import load_model
     from dhm.recipes import load as load_recipe
     from dhm.training.train import train
 
 _HOMES = {
+    "HybridClassifier": "dhm.estimator:HybridClassifier",
     "TrainConfig": "dhm.config:TrainConfig",
     "evaluate": "dhm.evaluation.evaluate:evaluate",
     "load_data": "dhm.data:load",
@@ -23,7 +25,15 @@ _HOMES = {
     "train": "dhm.training.train:train",
 }
 
-__all__ = ["TrainConfig", "evaluate", "load_data", "load_model", "load_recipe", "train"]
+__all__ = [
+    "HybridClassifier",
+    "TrainConfig",
+    "evaluate",
+    "load_data",
+    "load_model",
+    "load_recipe",
+    "train",
+]
 
 
 def __getattr__(name: str) -> Any:

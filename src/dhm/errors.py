@@ -42,6 +42,10 @@ class ExportError(DHMError, RuntimeError):
     """A model written in another format does not compute what it computes here."""
 
 
+class UnavailableError(UnsupportedError, AttributeError):
+    """The same of an estimator, of which `hasattr` says so too."""
+
+
 class MissingDependencyError(DHMError, ImportError):
     """An optional package is needed; the message names the extra that installs it."""
 

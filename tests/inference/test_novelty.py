@@ -266,13 +266,11 @@ def test_neighbours_are_scikit_learns(score: Any, name: str) -> None:
 def test_regret_is_what_an_optimal_posterior_gains() -> None:
     """With p(x|z) of no slope the optimum is the prior, and the regret KL(q || p) exactly."""
     z = torch.distributions.Independent(torch.distributions.Normal(torch.zeros(3), 1.0), 1)
-    flat: Any = SimpleNamespace(
-        p_x=lambda z: SimpleNamespace(log_prob=lambda u: 0 * z.sum(-1)), p_z=lambda: z
-    )
+    flat: Any = SimpleNamespace(log_px_given_z=lambda x, z: 0 * z.sum(-1), p_z=lambda: z)
     noise = torch.randn(200_000, 1, 3, generator=torch.manual_seed(0))
     mean, log_sd = torch.tensor([[1.0, 0.0, -0.5]]), torch.tensor([[-1.0, 0.0, 0.5]])
-    u, zero = torch.zeros(1), torch.zeros(1, 3)
-    gain = elbo(flat, u, zero, zero, noise) - elbo(flat, u, mean, log_sd, noise)
+    x, zero = torch.zeros(1), torch.zeros(1, 3)
+    gain = elbo(flat, x, zero, zero, noise) - elbo(flat, x, mean, log_sd, noise)
     kl = 0.5 * (mean.square() + (2 * log_sd).exp() - 2 * log_sd - 1).sum(1)
     torch.testing.assert_close(gain, kl, rtol=0.02, atol=0.02)
 

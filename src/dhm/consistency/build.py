@@ -49,8 +49,8 @@ def class_prior(name: str | None, examples: Examples, n_classes: int) -> Tensor 
     if name == "uniform":
         return torch.full((n_classes,), 1 / n_classes)
     if name == "labels":
-        counts = torch.from_numpy(
-            np.bincount(examples.y[examples.labeled], minlength=n_classes)
-        ).float()
+        known = examples.labeled
+        weight = None if examples.weight is None else examples.weight[known]
+        counts = torch.from_numpy(np.bincount(examples.y[known], weight, n_classes)).float()
         return counts / counts.sum()
     return None

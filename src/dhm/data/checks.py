@@ -48,7 +48,7 @@ store them as uint8 or divide by 255
         raise DataError(
             f"{what}: expected at least one example, found shape {x.shape}: it is empty"
         )
-    return _check_vectors(x, what) if x.ndim == 2 else _check_images(_channels_first(x, what), what)
+    return _check_vectors(x, what) if x.ndim == 2 else _check_images(channels_first(x, what), what)
 
 
 def value_range(x: Any) -> tuple[float, float]:
@@ -96,7 +96,14 @@ def _as_array(x: Any, what: str) -> Any:
         ) from error
 
 
-def _channels_first(x: Any, what: str) -> Any:
+def channels_first(x: Any, what: str) -> Any:
+    """Images (N, H, W), (N, C, H, W) or (N, H, W, C) as (N, C, H, W), a view.
+
+    Raises `DataError` where the shape does not say which axis holds the channels.
+
+    >>> channels_first(np.zeros((5, 32, 30, 3)), "x").shape
+    (5, 3, 32, 30)
+    """
     if x.ndim == 3:
         return x[:, None]
     _, a, b, c = x.shape

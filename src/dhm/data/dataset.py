@@ -19,7 +19,8 @@ class Examples:
 
     `x` is (N, C, H, W) for images, uint8 or float32 in [0, 1], or (N, D) float32 for vectors, where
     a scipy CSR matrix may stand in for the array; it may be memory-mapped. NaN is a missing entry.
-    `y` is (N,) int64, class indices with -1 for unlabelled.
+    `y` is (N,) int64, class indices with -1 for unlabelled. `weight`, (N,) above 0, says how many
+    examples alike each one stands for: training draws it so much more often. None is one each.
 
     >>> two = Examples(np.zeros((2, 3), np.float32), np.array([1, UNLABELED]))
     >>> len(two), two.labeled
@@ -28,6 +29,7 @@ class Examples:
 
     x: Any
     y: NDArray[np.int64]
+    weight: NDArray[np.float64] | None = None
 
     def __len__(self) -> int:
         return len(self.y)
@@ -39,11 +41,12 @@ class Examples:
 
     def take(self, index: NDArray[np.intp]) -> "Examples":
         """The examples at these positions, in this order; copied, unless memory-mapped."""
+        weight = None if self.weight is None else self.weight[index]
         if isinstance(self.x, np.memmap):
-            return Examples(MappedRows(self.x, index), self.y[index])
+            return Examples(MappedRows(self.x, index), self.y[index], weight)
         if isinstance(self.x, MappedRows):
-            return Examples(self.x.take(index), self.y[index])
-        return Examples(self.x[index], self.y[index])
+            return Examples(self.x.take(index), self.y[index], weight)
+        return Examples(self.x[index], self.y[index], weight)
 
 
 @dataclass(frozen=True, eq=False)

@@ -90,7 +90,7 @@ def hide_labels(examples: Examples, n_labeled: int, seed: int = 0) -> Examples:
     keep = _balanced(examples, n_labeled, seed)
     y = np.full_like(examples.y, UNLABELED)
     y[keep] = examples.y[keep]
-    return Examples(examples.x, y)
+    return Examples(examples.x, y, examples.weight)
 
 
 def _balanced(examples: Examples, n: int, seed: int) -> NDArray[np.intp]:

@@ -18,6 +18,20 @@ def predict_logits(model: Model, x: Any) -> Tensor:
     return _in_batches(model, x, BATCH, model.logits)
 
 
+def predict_latent(model: LatentModel, x: Any) -> Tensor:
+    """z of each input, (N, n_latent) on the model's device: E(x), or the mean of q(z|x)."""
+    return _in_batches(model, x, BATCH, model.encode)
+
+
+def reconstruct(model: LatentModel, x: Any) -> Tensor:
+    """What the model makes of z of each input, (N, *shape) in the units of stored inputs."""
+
+    def compute(part: Tensor) -> Tensor:
+        return model.standardize.inverse(model.decode(model.encode(part)))
+
+    return _in_batches(model, x, BATCH, compute)
+
+
 def predict_features(model: Model, x: Any) -> Tensor:
     """What the last layer of p(y|x) sees, (N, d) on the model's device."""
     return _in_batches(model, x, BATCH, model.features)

@@ -15,6 +15,8 @@ from dhm.nn.device import to_device
 
 Index = NDArray[np.intp]
 SUPERBATCH_BYTES = 256 * 2**20
+MAX_REPEATS = 10
+"""How many times their number examples with weights are drawn in an epoch, at most."""
 
 
 def epoch_batches(n: int, n_batch: int, seed: tuple[int, ...]) -> list[Index]:
@@ -35,6 +37,39 @@ def cycled_batches(n: int, n_batch: int, steps: int, seed: tuple[int, ...]) -> l
     rng = np.random.default_rng(seed)
     passes = [rng.permutation(n) for _ in range(ceil(steps * n_batch / n))]
     return list(np.concatenate(passes)[: steps * n_batch].reshape(steps, n_batch))
+
+
+def epoch_size(examples: Examples) -> int:
+    """How many examples are drawn in an epoch: each one once, or as often as the weights say.
+
+    Their sum, if it is no smaller than the number of examples and at most ten times as large: a
+    scale of the weights that leaves examples out of an epoch, or makes it endless, says nothing.
+    """
+    n = len(examples)
+    if examples.weight is None:
+        return n
+    return int(np.clip(np.rint(examples.weight.sum()), n, MAX_REPEATS * n))
+
+
+def drawn(examples: Examples, seed: tuple[int, ...]) -> Index:
+    """Positions of the examples of one epoch, in order; each in proportion to its weight.
+
+    By systematic sampling: an example is drawn as often as its share of the epoch says, rounded up
+    or down by chance. Whole weights that add up to the epoch are met exactly, so that a weight of 2
+    is the same as the example given twice.
+
+    Example:
+        >>> from dhm.data import Examples
+        >>> weighted = Examples(np.zeros((3, 1)), np.array([0, 1, 1]), np.array([1.0, 3.0, 1.0]))
+        >>> drawn(weighted, (0,))
+        array([0, 1, 1, 1, 2])
+    """
+    n = epoch_size(examples)
+    if examples.weight is None:
+        return np.arange(n)
+    upto = np.cumsum(examples.weight)
+    points = (np.arange(n) + np.random.default_rng(seed).random()) * (upto[-1] / n)
+    return np.searchsorted(upto, points, side="right").clip(max=len(examples) - 1)
 
 
 @dataclass(frozen=True)
@@ -58,7 +93,12 @@ class Feed:
     @property
     def n_main(self) -> int:
         """Examples in one epoch."""
-        return len(self.labeled if self.unlabeled is None else self.unlabeled)
+        return epoch_size(self.main)
+
+    @property
+    def main(self) -> Examples:
+        """The examples that an epoch goes through."""
+        return self.labeled if self.unlabeled is None else self.unlabeled
 
     @property
     def steps_per_epoch(self) -> int:
@@ -75,20 +115,24 @@ class Feed:
         main = epoch_batches(self.n_main, self.n_batch, (self.seed, epoch))
         steps = len(main)
         factors = [len(self._share(b)) * self.n_processes / len(b) for b in main]
-        if self.unlabeled is None:
-            streams = [self._stream(self.labeled, main[first_step:])]
-        else:
+        streams = [self._stream(self.main, self._rows(self.main, epoch, main)[first_step:])]
+        if self.unlabeled is not None:
             assert self.n_lbl_batch is not None
-            n_labeled = len(self.labeled)
+            n_labeled = epoch_size(self.labeled)
             labeled = cycled_batches(n_labeled, self.n_lbl_batch, steps, (self.seed, epoch, 1))
-            streams = [
-                self._stream(self.labeled, labeled[first_step:]),
-                self._stream(self.unlabeled, main[first_step:]),
-            ]
+            rows = self._rows(self.labeled, epoch, labeled)
+            streams.insert(0, self._stream(self.labeled, rows[first_step:]))
         for step, parts in enumerate(zip(*streams, strict=True), start=first_step):
             x, y, _ = parts[0]
             x_unlabeled = parts[1][0] if len(parts) > 1 else None
             yield Batch(x, y, x_unlabeled, epoch + step / steps, parts[-1][2]), factors[step]
+
+    def _rows(self, examples: Examples, epoch: int, batches: list[Index]) -> list[Index]:
+        """Batches of draws as batches of positions: the same, where no example has a weight."""
+        if examples.weight is None:
+            return batches
+        rows = drawn(examples, (self.seed, epoch, 2))
+        return [rows[batch] for batch in batches]
 
     def _share(self, batch: Index) -> Index:
         return batch[self.process :: self.n_processes]

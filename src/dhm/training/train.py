@@ -22,9 +22,10 @@ from dhm.models.base import Model
 from dhm.models.build import build_model, copy_weights, load_model
 from dhm.training.engine import make_engine, on_main
 from dhm.training.environment import hardware, versions
-from dhm.training.feed import Feed
+from dhm.training.feed import Feed, epoch_size
 from dhm.training.pictures import picture_writer
 from dhm.training.progress import Progress
+from dhm.training.recording import InFolder, Recorder
 from dhm.training.run_folder import RunFolder, new_run, writing
 from dhm.training.trainer import Trainer, TrainingState
 
@@ -44,8 +45,9 @@ class TrainingData:
     """What log p(y|x, z) is trained on."""
     unlabeled: Examples | None
     """Every training input, for the models that learn from unlabelled ones."""
-    validation: Examples
-    test: Examples
+    validation: Examples | None
+    """None where the last weights are to be kept."""
+    test: Examples | None = None
     symmetric: bool = False
     """As in `Dataset`."""
 
@@ -117,27 +119,11 @@ def _train(
     resume: bool,
     progress: bool,
 ) -> dict[str, Any]:
-    feed = Feed(
-        data.labeled,
-        data.unlabeled,
-        _value(config.n_batch),
-        config.n_lbl_batch,
-        config.n_superbatch,
-        config.seed,
-        engine.device,
-        engine.process_index,
-        engine.num_processes,
-    )
-    show = Progress(progress and engine.is_main_process)
+    assert data.validation is not None
     pictures = picture_writer(run, data.validation, config.seed)
-    if not resume and config.reload is None:
-        # Of the whole batch and before processes draw noise of their own: alike in all of them.
-        first, _ = next(replace(feed, process=0, n_processes=1).epoch(0))
-        model.to(engine.device).initialize(first)
-    # After that: methods may keep a copy of the weights.
-    objective = regularize(model, config, data.unlabeled or data.labeled, data.symmetric)
-    trainer = Trainer(objective, feed, data.validation, config, engine, run, pictures, show)
-    set_seed(config.seed, device_specific=True)  # but noise of its own for each
+    recorder = InFolder(run, engine, pictures, config.picture_every)
+    fresh = not resume and config.reload is None
+    trainer = make_trainer(model, data, config, engine, recorder, fresh=fresh, progress=progress)
     if resume:
         trainer.resume(_value(run.latest_checkpoint()))
         finished = run.read_summary()
@@ -157,10 +143,62 @@ def _train(
     return {"run": str(run.path), **summary}
 
 
+def make_trainer(
+    model: Model,
+    data: TrainingData,
+    config: TrainConfig,
+    engine: "Accelerator",
+    recorder: Recorder,
+    *,
+    fresh: bool,
+    progress: bool,
+) -> Trainer:
+    """What trains a model as the options say, which `fill_in` has made whole.
+
+    Arguments:
+        model: the model, which is moved to the engine's device.
+        data: what it is trained on.
+        config: the options; their seed is set in all generators.
+        engine: device, precision and processes.
+        recorder: whom the loop tells what happens.
+        fresh: whether the weights are new, and may be adapted to the data before the first step.
+        progress: whether the main process shows any.
+    """
+    feed = Feed(
+        data.labeled,
+        data.unlabeled,
+        _value(config.n_batch),
+        config.n_lbl_batch,
+        config.n_superbatch,
+        config.seed,
+        engine.device,
+        engine.process_index,
+        engine.num_processes,
+    )
+    show = Progress(progress and engine.is_main_process)
+    if fresh:
+        # Of the whole batch and before processes draw noise of their own: alike in all of them.
+        first, _ = next(replace(feed, process=0, n_processes=1).epoch(0))
+        model.to(engine.device).initialize(first)
+    # After that: methods may keep a copy of the weights.
+    objective = regularize(model, config, data.unlabeled or data.labeled, data.symmetric)
+    trainer = Trainer(objective, feed, data.validation, config, engine, recorder, show)
+    set_seed(config.seed, device_specific=True)  # but noise of its own for each
+    return trainer
+
+
 def prepare(dataset: Dataset, config: TrainConfig) -> TrainingData:
     """Split off validation examples, then choose the labels that training may use."""
     with _naming("val_size", config.val_size):
         training, validation = split_validation(dataset.train, config.val_size, config.seed_data)
+    data = training_data(training, validation, config)
+    return replace(data, test=dataset.test, symmetric=dataset.symmetric)
+
+
+def training_data(
+    training: Examples, validation: Examples | None, config: TrainConfig
+) -> TrainingData:
+    """The parts of training examples that the options' model learns from."""
     from dhm.models.registry import model_class
 
     if model_class(config.model).uses_unlabeled:
@@ -168,7 +206,7 @@ def prepare(dataset: Dataset, config: TrainConfig) -> TrainingData:
             with _naming("n_labeled", config.n_labeled):
                 training = hide_labels(training, config.n_labeled, config.seed_data)
         labeled = training.take((training.y != UNLABELED).nonzero()[0])
-        return TrainingData(labeled, training, validation, dataset.test, dataset.symmetric)
+        return TrainingData(labeled, training, validation)
     if config.n_labeled is not None:
         with _naming("n_labeled", config.n_labeled):
             labeled = labeled_subset(training, config.n_labeled, config.seed_data)
@@ -176,7 +214,7 @@ def prepare(dataset: Dataset, config: TrainConfig) -> TrainingData:
         labeled = training.take((training.y != UNLABELED).nonzero()[0])
     else:
         labeled = training
-    return TrainingData(labeled, None, validation, dataset.test, dataset.symmetric)
+    return TrainingData(labeled, None, validation)
 
 
 @contextmanager
@@ -191,7 +229,7 @@ def _naming(option: str, value: float) -> Iterator[None]:
 
 def fill_in(config: TrainConfig, data: TrainingData, n_processes: int) -> TrainConfig:
     """Give the options that depend on the number of examples their values, and check them."""
-    n = len(data.labeled if data.unlabeled is None else data.unlabeled)
+    n = epoch_size(data.labeled if data.unlabeled is None else data.unlabeled)
     usual_batch = config.usual("n_batch")
     n_batch = config.n_batch if config.n_batch is not None else min(usual_batch, n)
     if n_batch > n:
@@ -222,6 +260,7 @@ def summarize(
     model: Model, data: TrainingData, config: TrainConfig, state: TrainingState, engine: Any
 ) -> dict[str, Any]:
     """The figures of a finished run; the only place where the test set is read."""
+    assert data.validation is not None and data.test is not None
     evaluated = {"seed": config.seed, "engine": engine}
     validation = evaluate(model, data.validation, **evaluated)
     test = evaluate(model, data.test, config.n_eval_samples, **evaluated)

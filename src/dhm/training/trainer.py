@@ -1,10 +1,9 @@
 """The loop: turns of the players, averaging, validation, checkpoints. Names no model."""
 
-import shutil
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from math import isfinite
@@ -24,13 +23,12 @@ from dhm.data.dataset import Examples
 from dhm.errors import ConfigError, DivergedError, RunError
 from dhm.evaluation.evaluate import METRICS, evaluate
 from dhm.models.base import Loss, Model
-from dhm.models.build import save_model
 from dhm.nn.average import moving_average
 from dhm.nn.batch_norm import refresh_statistics
 from dhm.nn.device import to_device
-from dhm.training.feed import Feed
+from dhm.training.feed import Feed, drawn
 from dhm.training.progress import Progress
-from dhm.training.run_folder import RunFolder, writing
+from dhm.training.recording import Recorder
 from dhm.training.schedules import rampdown
 
 N_STATISTICS = 4000
@@ -66,22 +64,24 @@ class TrainingState:
 
 
 class Trainer:
-    """Trains a model on a feed of batches and writes what happens into a run folder."""
+    """Trains a model on a feed of batches; what happens is told to a recorder.
+
+    Without validation examples no weights are better than the last.
+    """
 
     def __init__(
         self,
         objective: Regularized,
         feed: Feed,
-        validation: Examples,
+        validation: Examples | None,
         config: TrainConfig,
         engine: Accelerator,
-        run: RunFolder,
-        on_picture: Callable[[Model, int], None],
+        recorder: Recorder,
         progress: Progress,
     ) -> None:
-        self.config, self.engine, self.run = config, engine, run
+        self.config, self.engine, self.recorder = config, engine, recorder
         self.feed, self.validation = feed, validation
-        self.on_picture, self.progress = on_picture, progress
+        self.progress, self.stopped = progress, False
         assert config.epochs is not None and config.rampdown is not None
         assert config.lr is not None and config.schedule is not None
         self.n_epochs, self.rampdown_length = config.epochs, config.rampdown
@@ -115,10 +115,10 @@ class Trainer:
 
     @property
     def finished(self) -> bool:
-        """True after the last epoch, or without patience for another."""
+        """True after the last epoch, without patience for another, or told so by the recorder."""
         patience = self.config.patience
         impatient = patience is not None and self.state.epochs_since_best >= patience
-        return impatient or self.state.epoch >= self.n_epochs
+        return self.stopped or impatient or self.state.epoch >= self.n_epochs
 
     def fit(self) -> None:
         """Train from where the state stands to the last epoch.
@@ -252,24 +252,26 @@ class Trainer:
             broadcast(list(self.trained.buffers()))
         self._refresh_statistics()
         n_samples = 1 if self.model.has_density else 0
-        figures = evaluate(
-            self.trained, self.validation, n_samples, seed=self.config.seed, engine=self.engine
-        )
-        self._check_finite("validation loss", *figures.values())
+        figures: dict[str, float | None] = {}
+        if self.validation is not None:
+            figures = evaluate(
+                self.trained, self.validation, n_samples, seed=self.config.seed, engine=self.engine
+            )
+            self._check_finite("validation loss", *figures.values())
         rate = state.weight * self.engine.num_processes / max(state.epoch_seconds, 1e-9)
         epoch = state.epoch + 1
         row: dict[str, Any] = {"epoch": epoch, "step": state.step}
         row |= {"lr": self._learning_rate(epoch - 1)}
         row |= {f"train_{name}": value for name, value in means.items()}
-        row |= {f"val_{name}": figures[name] for name in METRICS if self.model.has_classifier}
-        if n_samples:
-            row["val_bound"] = figures["log_likelihood"]
+        if figures:
+            row |= {f"val_{name}": figures[name] for name in METRICS if self.model.has_classifier}
+            if n_samples:
+                row["val_bound"] = figures["log_likelihood"]
         row |= {"seconds": round(state.epoch_seconds, 3), "examples_per_second": round(rate, 1)}
         state.history.append(row)
         state.epoch, state.step_in_epoch = epoch, 0
         self._keep_weights(row)
-        if self.engine.is_main_process:
-            self._write(row)
+        self.stopped = self.recorder.epoch(self.trained, state.history, self.finished)
         state.wall_seconds += state.epoch_seconds + time.perf_counter() - clock
         state.sums, state.weight, state.epoch_seconds = {}, 0.0, 0.0
         self._save_checkpoint()
@@ -277,25 +279,16 @@ class Trainer:
 
     def _refresh_statistics(self) -> None:
         """Give batch normalisation the statistics of training inputs under the weights to keep."""
-        x = (self.feed.unlabeled or self.feed.labeled).x
-        n = x.shape[0]
+        x = self.feed.main.x
+        rows = drawn(self.feed.main, (self.config.seed, self.state.epoch, 3))
+        n = len(rows)
         # Spread over all of them: data of one's own may be sorted by class.
-        index = np.linspace(0, n - 1, min(n, N_STATISTICS)).astype(np.intp)
+        index = rows[np.linspace(0, n - 1, min(n, N_STATISTICS)).astype(np.intp)]
         batches = (
             to_device(x[part], self.engine.device)
             for part in np.array_split(index, max(1, len(index) // 500))
         )
         refresh_statistics(self.trained, self.trained.features, batches)
-
-    def _write(self, row: dict[str, Any]) -> None:
-        """What the main process leaves in the run folder after an epoch."""
-        epoch, every = row["epoch"], self.config.picture_every
-        self.run.write_metrics(self.state.history)
-        with writing(str(self.run.path)):
-            scalars = {k: v for k, v in row.items() if k not in ("epoch", "step")}
-            self.engine.log(scalars, step=epoch)
-        if every and (epoch % every == 0 or self.finished):
-            self.on_picture(self.trained, epoch)
 
     def _check_finite(self, what: str, *values: float | None) -> None:
         if not all(isfinite(value) for value in values if value is not None):
@@ -320,7 +313,9 @@ class Trainer:
         # Of equal errors on a small validation set the lower nll, then the later epoch, is better.
         # Without a classifier the best weights are those of the highest bound, and without that,
         # too, the last.
-        if self.model.has_classifier:
+        if self.validation is None:
+            value = []
+        elif self.model.has_classifier:
             value = [row["val_error"], row["val_nll"]]
         else:
             value = [-row["val_bound"]] if self.model.has_density else []
@@ -328,33 +323,10 @@ class Trainer:
         if better:
             state.best, state.best_epoch = value, state.epoch
         state.epochs_since_best = 0 if better else state.epochs_since_best + 1
-        if self.engine.is_main_process:
-            with writing(str(self.run.weights)):
-                if better:
-                    save_model(self.trained, self.run.weights)
-                save_model(self.trained, self.run.last_weights)
+        self.recorder.weights(self.trained, better)
 
     def _save_checkpoint(self) -> None:
-        """Write a checkpoint under a temporary name, rename it, then remove older ones."""
-        final = self.run.checkpoint(self.state.epoch, self.state.step_in_epoch)
-        temporary = self.run.path / "checkpoint.tmp"
-        main = self.engine.is_main_process
-        if main:
-            shutil.rmtree(temporary, ignore_errors=True)
-        self.engine.wait_for_everyone()
-        try:
-            with writing(str(final)):
-                self.engine.save_state(str(temporary))
-                self.engine.wait_for_everyone()
-                if main:
-                    temporary.rename(final)
-        except RunError:
-            shutil.rmtree(temporary, ignore_errors=True)
-            raise
-        if main:
-            for older in self.run.checkpoints()[:-1]:
-                shutil.rmtree(older, ignore_errors=True)
-            shutil.rmtree(self.run.replaced, ignore_errors=True)
+        self.recorder.checkpoint(self.state.epoch, self.state.step_in_epoch)
 
 
 @contextmanager

@@ -1,0 +1,99 @@
+"""What is trained, chosen by the data: each choice comes with its reason."""
+
+from collections.abc import Mapping
+from math import ceil
+from typing import Any, NamedTuple
+
+
+class Facts(NamedTuple):
+    """What the choices depend on."""
+
+    shape: tuple[int, ...]
+    """Shape of one example, (C, H, W) or (D,)."""
+    n: int
+    """Examples in all."""
+    n_labeled: int
+    """Those with a label."""
+    n_classes: int
+    missing: bool
+    """Whether any entry is missing."""
+
+    @property
+    def images(self) -> bool:
+        """Whether examples are images."""
+        return len(self.shape) == 3
+
+    @property
+    def few_labels(self) -> bool:
+        """Whether most examples have no label."""
+        return self.n > 2 * self.n_labeled
+
+
+class Choice(NamedTuple):
+    """Options of `TrainConfig`, and why they are what they are."""
+
+    options: dict[str, Any]
+    reasons: dict[str, str]
+
+
+IMAGES: dict[str, Any] = {"fixmatch": 1.0, "iic": 1.0}
+"""Consistency methods of the recipes for few labels (`dhm.recipes.few_labels`)."""
+TABLES: dict[str, Any] = {"fixmatch": 1.0}
+FEW: dict[str, Any] = {"n_lbl_batch": 64, "ema": 0.99}
+STEPS = {True: 2000, False: 4000}
+"""Steps aimed at, of images and of tables."""
+MAX_EPOCHS = {True: 40, False: 100}
+
+
+def choose(facts: Facts, given: Mapping[str, Any], consistency: Any = "auto") -> Choice:
+    """The options for data with these facts; what the user gave stands.
+
+    Arguments:
+        facts: of the data.
+        given: options of `TrainConfig` that the user set.
+        consistency: "auto", None for no method, or the weights of methods by name.
+
+    Example:
+        >>> digits = Facts((1, 8, 8), n=1797, n_labeled=50, n_classes=10, missing=False)
+        >>> choice = choose(digits, {})
+        >>> choice.options["model"], choice.options["network"], choice.options["fixmatch"]
+        ('semisup-hdgm', 'strided', 1.0)
+        >>> choice.reasons["network"]
+        'few labels: many passes, so the quick network'
+    """
+    from dhm.models.registry import model_class
+
+    options: dict[str, Any] = dict(given)
+    reasons = dict.fromkeys(given, "as given")
+
+    def take(why: str, **values: Any) -> None:
+        for name, value in values.items():
+            if name not in options:
+                options[name], reasons[name] = value, why
+
+    unlabeled = facts.n - facts.n_labeled
+    kind = "images" if facts.images else "vectors"
+    if unlabeled:
+        take(f"{facts.n_labeled} of {facts.n} examples have a label", model="semisup-hdgm")
+    else:
+        take("all examples have a label", model="supervised-hdgm")
+    model = model_class(options["model"])
+    methods: Mapping[str, Any] = consistency if isinstance(consistency, Mapping) else {}
+    if methods:
+        options |= methods
+        reasons |= dict.fromkeys(methods, "as given")
+    if consistency == "auto" and facts.few_labels and model.uses_unlabeled:
+        methods = IMAGES if facts.images else TABLES
+        own = model.options["small"]
+        take(f"few labels, {kind}", **methods)
+        take("few labels", **{k: v for k, v in FEW.items() if k != "ema" or k not in own})
+    if methods and facts.images and "strided" in model.options:
+        take("few labels: many passes, so the quick network", network="strided")
+    take("the default", network="small")
+    if "epochs" not in options:
+        n = facts.n if model.uses_unlabeled else facts.n_labeled
+        steps = ceil(n / min(options.get("n_batch", 128), n))
+        aim = STEPS[facts.images]
+        epochs = min(MAX_EPOCHS[facts.images], max(10, ceil(aim / steps)))
+        take(f"{aim} steps, within 10 to {MAX_EPOCHS[facts.images]} epochs", epochs=epochs)
+    return Choice(options, reasons)

@@ -1,0 +1,756 @@
+"""`HybridClassifier`: fit, then predict, score, sample, fill in and judge what is novel."""
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
+from functools import update_wrapper
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import (
+    BaseEstimator,
+    ClassifierMixin,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+)
+from sklearn.metrics import accuracy_score
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from dhm.config import MAX_SEED, TrainConfig, parse_config
+from dhm.data import UNLABELED, Dataset, Examples, split_validation
+from dhm.errors import ConfigError, DataError, RunError, UnavailableError
+from dhm.estimator import storage
+from dhm.estimator.defaults import Facts, choose
+from dhm.estimator.inputs import Layout, digests, has_missing, learn_layout
+from dhm.estimator.labels import encode, find_classes, find_mark
+from dhm.inference.predict import (
+    predict_features,
+    predict_latent,
+    predict_logits,
+    reconstruct,
+)
+from dhm.models.base import GenerativeModel, LatentModel, Model
+from dhm.models.build import build_model
+from dhm.models.registry import MODELS, model_class
+from dhm.training.feed import drawn
+from dhm.training.in_memory import private_generators, train_in_memory
+from dhm.training.recording import Row
+from dhm.training.train import TrainingData, training_data
+
+MIN_ROWS = 64
+"""Fewer inputs than that are padded to so many: what a row gives then depends on it alone.
+
+The kernels of matrix products differ for a handful of rows, and with them the last digits.
+"""
+MANY_LABELS = 500
+"""Labelled examples from which on a tenth of them is held out, if nothing else is asked for."""
+REMEMBERED = 5000
+"""Training examples that are kept, at most, to judge what is novel."""
+
+T = TypeVar("T")
+
+
+class _Available:
+    """A method that exists for models which can answer it, and is an `UnavailableError` for others.
+
+    scikit-learn's `available_if` would hide our message behind one of its own.
+    """
+
+    def __init__(self, method: Callable[..., Any], missing: Callable[[Any], str | None]) -> None:
+        self.method, self.missing = method, missing
+        update_wrapper(self, method)
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        if instance is None:
+            return self.method
+        if (reason := self.missing(instance)) is not None:
+            raise UnavailableError(f"{self.method.__name__} {reason}")
+        return self.method.__get__(instance, owner)
+
+
+def _asks_density(method: Callable[..., Any]) -> Any:
+    return _Available(method, lambda self: self._lacks("density"))
+
+
+def _asks_samples(method: Callable[..., Any]) -> Any:
+    return _Available(method, lambda self: self._lacks("samples"))
+
+
+class HybridClassifier(
+    ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClassifierMixin, BaseEstimator
+):
+    """A deep hybrid model as a scikit-learn classifier.
+
+    One fit to labelled and unlabelled arrays, then p(y|x), log p(x), draws of x, features z,
+    missing entries and novelty. What is trained is chosen by the data where it is left open, and
+    `chosen_` says what was chosen and why. A fit depends on the examples, their weights and
+    `random_state`, but not on the order of the examples; it leaves nothing on disk, and the global
+    generators as they were.
+
+    X is (N, D) vectors, also sparse, or images (N, H, W), (N, C, H, W) or (N, H, W, C), of floats
+    or bytes; NaN is a missing entry. y is (N,) labels of any type; -1, None and NaN are examples
+    without one (see `unlabeled`).
+
+    References:
+        Kuleshov & Ermon, Deep hybrid models: bridging discriminative and generative approaches,
+        UAI 2017.
+
+    Arguments:
+        model: a name of `dhm train --model`, or "auto": semisup-hdgm where labels are missing, else
+            supervised-hdgm.
+        network: "small", "strided", "paper", "mlp" or "auto".
+        likelihood: p(x|z), "bernoulli", "gaussian", "discretized-logistic" or "auto".
+        augment: random copies, as `dhm train --augment`; "auto": with consistency methods only.
+        consistency: weights of consistency methods by name, None for none, or "auto": for few
+            labels those of the recipes.
+        epochs: passes over the examples; None is as many as the time suggests.
+        n_batch: examples in a step; None is 128, or all where there are fewer.
+        lr: learning rate; None is the model's.
+        unsup_weight: weight of the generative term; None is the model's, 0 is the classifier alone.
+        n_latent: dimensions of z; None is the model's.
+        options: any other options of `dhm train`, by name.
+        image_shape: (H, W), (C, H, W) or (H, W, C) of images that come as vectors.
+        symmetric: whether mirror images are good examples.
+        validation_fraction: share of the labelled examples that choose the best weights, where
+            `fit` has no `validation_data`; 0 keeps the last weights. "auto" is 0.1 from 500 labels.
+        patience: epochs without better weights after which training ends; None is never.
+        n_samples: importance samples for log p(x) and for missing entries.
+        unlabeled: the number that marks an example without label, "auto", -1 or None. "auto" is -1,
+            unless the labels are -1 and 1 alone, which are then two classes.
+        warm_start: whether `fit` goes on from the weights of the fit before.
+        random_state: seed, generator or None, of all that is random.
+        device: "auto", "cpu", "cuda", ...
+        verbose: 1 says what was chosen and prints a line an epoch, to standard error.
+        callbacks: functions called after each epoch with its figures; one that returns true ends
+            training.
+
+    Attributes:
+        classes_: (K,) the labels, sorted.
+        chosen_: by option, its value and the reason for it.
+        model_: the trained `dhm.models.base.Model`.
+        history_: a dict of figures for each epoch.
+        n_iter_: epochs trained.
+        n_features_in_, feature_names_in_: as in scikit-learn.
+
+    Example:
+        >>> from sklearn.datasets import load_digits
+        >>> digits = load_digits()
+        >>> y = digits.target.copy()
+        >>> y[300:] = -1  # without a label
+        >>> model = HybridClassifier(epochs=2, random_state=0).fit(digits.images, y)
+        >>> model.predict(digits.images[:5]).shape, model.transform(digits.images).shape
+        ((5,), (1797, 32))
+    """
+
+    def __init__(
+        self,
+        model: str = "auto",
+        *,
+        network: str = "auto",
+        likelihood: str = "auto",
+        augment: str = "auto",
+        consistency: Any = "auto",
+        epochs: int | None = None,
+        n_batch: int | None = None,
+        lr: float | None = None,
+        unsup_weight: float | None = None,
+        n_latent: int | None = None,
+        options: Mapping[str, Any] | None = None,
+        image_shape: tuple[int, ...] | None = None,
+        symmetric: bool = False,
+        validation_fraction: Any = "auto",
+        patience: int | None = None,
+        n_samples: int = 100,
+        unlabeled: Any = "auto",
+        warm_start: bool = False,
+        random_state: Any = None,
+        device: str = "auto",
+        verbose: int = 0,
+        callbacks: Sequence[Callable[[Row], Any]] | None = None,
+    ) -> None:
+        self.model = model
+        self.network = network
+        self.likelihood = likelihood
+        self.augment = augment
+        self.consistency = consistency
+        self.epochs = epochs
+        self.n_batch = n_batch
+        self.lr = lr
+        self.unsup_weight = unsup_weight
+        self.n_latent = n_latent
+        self.options = options
+        self.image_shape = image_shape
+        self.symmetric = symmetric
+        self.validation_fraction = validation_fraction
+        self.patience = patience
+        self.n_samples = n_samples
+        self.unlabeled = unlabeled
+        self.warm_start = warm_start
+        self.random_state = random_state
+        self.device = device
+        self.verbose = verbose
+        self.callbacks = callbacks
+
+    # Fitting
+
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: ArrayLike | None = None,
+        *,
+        X_unlabeled: Any = None,
+        validation_data: tuple[Any, Any] | None = None,
+    ) -> "HybridClassifier":
+        """Train on examples of which some, or all, have a label.
+
+        Ctrl-C ends training after the step under way and is raised; the model then has the best
+        weights of the epochs finished until then, and can be asked, if there was one.
+
+        Arguments:
+            X: (N, ...) examples.
+            y: (N,) labels.
+            sample_weight: (N,) how many examples alike each stands for: it is seen so much more
+                often, by every term of the objective. Only their ratios matter below 1 on average.
+            X_unlabeled: (M, ...) more examples, without labels.
+            validation_data: (X, y) that choose the best weights, instead of a part of the examples.
+
+        Raises `DataError` (a `ValueError`) for arrays and `ConfigError` (one too) for options that
+        cannot be used, `DivergedError` if the loss does not stay finite.
+        """
+        if not (self.warm_start and hasattr(self, "model_")):
+            self._forget()
+        fresh = not hasattr(self, "model_")
+        examples = self._examples(X, y, sample_weight, X_unlabeled, learn=fresh)
+        validation = self._validation(validation_data)
+        seed = self._draw_seed()
+        if validation is None and (fraction := self._fraction(examples)):
+            examples, validation = split_validation(examples, fraction, seed)
+        config = self._choose(examples, validation, seed)
+        return self._train(examples, validation, config, fresh)
+
+    def partial_fit(
+        self,
+        X: Any,
+        y: Any,
+        classes: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> "HybridClassifier":
+        """One pass over these examples, from where the last call left off, at a constant rate.
+
+        The first call says, by its examples, what is trained and how inputs are scaled, and by
+        `classes`, or else by its labels, which classes there are. Arguments and errors are those of
+        `fit`; at least one of the examples of each call needs a label.
+        """
+        fresh = not hasattr(self, "model_")
+        examples = self._examples(X, y, sample_weight, None, learn=fresh, classes=classes)
+        seed = self._draw_seed()
+        options = self._choose(examples, None, seed) if fresh else self._options
+        config = replace(options, seed=seed, epochs=1, rampdown=0, ema=0.0, patience=None)
+        optimizers = getattr(self, "_optimizers", None)
+        return self._train(examples, None, config, fresh, optimizers)
+
+    def _examples(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        X_unlabeled: Any,
+        *,
+        learn: bool,
+        classes: Any = None,
+    ) -> Examples:
+        """The examples in an order of their own, those of weight 0 left out."""
+        if y is None:
+            raise DataError(
+                f"{type(self).__name__} requires y to be passed, but the target y is None; mark "
+                "examples without a label by -1"
+            )
+        X = self._check(X, reset=learn)
+        layout = learn_layout(X, self.image_shape) if learn else self.layout_
+        weight = _weights(sample_weight, X.shape[0])
+        if len(y := _as_labels(y)) != X.shape[0]:
+            raise DataError(f"X has {X.shape[0]} examples but y {len(y)} labels: give one each")
+        if weight is not None and not weight.all():
+            X, y, weight = X[weight > 0], y[weight > 0], weight[weight > 0]
+        if learn:
+            mark = find_mark(y if classes is None else classes, self.unlabeled)
+            found = find_classes(y if classes is None else classes, mark)
+            self.unlabeled_, self.classes_, self.layout_ = mark, found, layout
+        x, index = layout.stored(X), encode(y, self.classes_, self.unlabeled_)
+        if X_unlabeled is not None:
+            more = layout.stored(self._check(X_unlabeled, reset=False))
+            x = _stacked(x, more)
+            index = np.append(index, np.full(more.shape[0], UNLABELED))
+            if weight is not None:
+                weight = np.append(weight, np.ones(more.shape[0]))
+        if (index == UNLABELED).all():
+            raise DataError("y: expected at least one label, found none")
+        examples = Examples(x, index, weight)
+        ties = (index,) if weight is None else (weight, index)
+        # With numbers of their contents as order, the same examples are the same training set.
+        return examples.take(np.lexsort((*ties, digests(x))))
+
+    def _validation(self, given: tuple[Any, Any] | None) -> Examples | None:
+        if given is None:
+            return None
+        x = self.layout_.stored(self._check(given[0], reset=False))
+        y = encode(_as_labels(given[1]), self.classes_, self.unlabeled_, "validation_data")
+        if len(y) != x.shape[0] or (y == UNLABELED).all():
+            raise DataError(
+                "validation_data: expected one label for each example, some of them known"
+            )
+        return Examples(x, y)
+
+    def _fraction(self, examples: Examples) -> float:
+        n = int(examples.labeled.sum())
+        if self.validation_fraction != "auto":
+            return float(self.validation_fraction)
+        smallest = np.bincount(examples.y[examples.labeled]).min()
+        return 0.1 if n >= MANY_LABELS and smallest > 1 else 0.0
+
+    def _choose(self, examples: Examples, validation: Examples | None, seed: int) -> TrainConfig:
+        """Every option, said to whom it may concern."""
+        asked = {
+            "model": self.model,
+            "network": self.network,
+            "likelihood": self.likelihood,
+            "augment": self.augment,
+        }
+        given = {name: value for name, value in asked.items() if value != "auto"}
+        for name in ("epochs", "n_batch", "lr", "unsup_weight", "n_latent", "patience"):
+            if (value := getattr(self, name)) is not None:
+                given[name] = value
+        if clash := given.keys() & (self.options or {}).keys():
+            raise ConfigError(f"options: {clash.pop()} is an argument of its own; give it once")
+        given |= self.options or {}
+        if self.consistency not in (None, "auto") and not isinstance(self.consistency, Mapping):
+            raise ConfigError(
+                f"consistency should be 'auto', None or weights by name, found {self.consistency!r}"
+            )
+        facts = Facts(
+            self.layout_.shape,
+            len(examples),
+            int(examples.labeled.sum()),
+            len(self.classes_),
+            bool(has_missing(examples.x).any()),
+        )
+        options, reasons = choose(facts, given, self.consistency)
+        config = parse_config({**options, "seed": seed, "device": self.device}).for_model()
+        values = asdict(config)
+        self.chosen_ = {name: (values[name], reasons[name]) for name in reasons}
+        held = "none: the last weights are kept" if validation is None else len(validation)
+        self.chosen_["validation examples"] = (held, f"of {facts.n_labeled} labels")
+        if self.verbose:
+            for name, (value, reason) in self.chosen_.items():
+                print(f"{name} {value} ({reason})", file=sys.stderr)
+        return config
+
+    def _train(
+        self,
+        examples: Examples,
+        validation: Examples | None,
+        config: TrainConfig,
+        fresh: bool,
+        optimizers: Mapping[str, Any] | None = None,
+    ) -> "HybridClassifier":
+        data = replace(training_data(examples, validation, config), symmetric=self.symmetric)
+        with private_generators(config.seed):
+            model = self._new_model(data, config) if fresh else self.model_
+            outcome = train_in_memory(
+                model,
+                data,
+                config,
+                fresh=fresh,
+                optimizers=optimizers,
+                on_epoch=self._on_epoch,
+                progress=bool(self.verbose),
+            )
+        if outcome.interrupted and not outcome.history:
+            raise KeyboardInterrupt
+        self.model_, self._options, self._optimizers = model, config, outcome.optimizers
+        self.history_ = ([] if fresh else self.history_) + outcome.history
+        self.n_iter_ = len(self.history_)
+        self.seed_ = config.seed
+        self._n_features_out = self._features(examples.x[[0]]).shape[1]
+        self._remembered = _subset(examples, REMEMBERED, config.seed)
+        self._held_out = validation
+        self._detector = None
+        if outcome.interrupted:
+            raise KeyboardInterrupt
+        return self
+
+    def _new_model(self, data: TrainingData, config: TrainConfig) -> Model:
+        seen = data.unlabeled or data.labeled
+        if seen.weight is not None:
+            seen = seen.take(drawn(seen, (config.seed, 0, 2)))
+        classes = tuple(str(name) for name in self.classes_)
+        dataset = Dataset("X", seen, seen, classes, self.symmetric)
+        return build_model(config.model, config.network, dataset, config.own_options())
+
+    def _on_epoch(self, row: Row) -> bool:
+        # Every callback is called, whatever the others say.
+        return any([bool(callback(row)) for callback in self.callbacks or ()])
+
+    def _draw_seed(self) -> int:
+        return int(check_random_state(self.random_state).randint(MAX_SEED))
+
+    def _forget(self) -> None:
+        for name in [name for name in vars(self) if name.endswith("_")]:
+            delattr(self, name)
+
+    # Asking
+
+    def predict(self, X: Any) -> NDArray[Any]:
+        """(N,) the most probable label of each example."""
+        proba = self.predict_proba(X)
+        return self.classes_[proba.argmax(1)]
+
+    def predict_proba(self, X: Any) -> NDArray[np.float64]:
+        """(N, K) p(y|x), with the columns of `classes_`.
+
+        Where entries are missing, the average over what they may be given the others.
+        """
+        return np.exp(self.predict_log_proba(X))
+
+    def predict_log_proba(self, X: Any) -> NDArray[np.float64]:
+        """(N, K) log p(y|x), nats."""
+        x = self._stored(X)
+        missing = has_missing(x)
+        if not missing.any():
+            return _padded(x, lambda rows: _log_softmax(predict_logits(self.model_, rows)))
+        from dhm.inference import missing as incomplete
+
+        proba = incomplete.predict_proba(self.model_, x, n_samples=self.n_samples, seed=self.seed_)
+        proba = _numpy(proba).clip(np.finfo(np.float32).tiny)
+        return np.log(proba / proba.sum(1, keepdims=True))
+
+    def score(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> float:
+        """Accuracy; examples without a label do not count."""
+        predicted = self.predict(X)
+        y = _as_labels(y)
+        if len(y) != len(predicted):
+            raise DataError(f"X has {len(predicted)} examples but y {len(y)} labels: give one each")
+        index = encode(y, self.classes_, self.unlabeled_)
+        known = index != UNLABELED
+        if not known.any():
+            raise DataError("score: expected at least one label, found none")
+        weight = None if sample_weight is None else np.asarray(sample_weight)[known]
+        found = accuracy_score(self.classes_[index[known]], predicted[known], sample_weight=weight)
+        return float(found)
+
+    def transform(self, X: Any) -> NDArray[Any]:
+        """(N, d) features of each example: z, or what the last layer of p(y|x) sees without one."""
+        check_is_fitted(self)
+        X = self._check(X, reset=False)
+        features = _padded(self.layout_.stored(X), self._features)
+        return features.astype(X.dtype if X.dtype.kind == "f" else np.float32, copy=False)
+
+    def _features(self, x: Any) -> NDArray[np.float32]:
+        latent = isinstance(self.model_, LatentModel)
+        ask: Any = predict_latent if latent else predict_features
+        found: NDArray[np.float32] = ask(self.model_, x).cpu().numpy()
+        return found
+
+    @_asks_density
+    def score_samples(self, X: Any) -> NDArray[np.float64]:
+        """(N,) estimates of log p(x), nats, by `n_samples` importance samples.
+
+        A density of tables is in their own units, one of float images in those of pixels in [0, 1];
+        bernoulli and discretised logistic are probabilities.
+        """
+        x = self._stored(X)
+        from dhm.inference.likelihood import log_likelihood
+
+        def ask(rows: Any) -> NDArray[np.float64]:
+            return _numpy(log_likelihood(self.model_, rows, self.n_samples, seed=self.seed_).value)
+
+        return _padded(x, ask)
+
+    @_asks_density
+    def log_joint(self, X: Any, y: Any = None) -> NDArray[np.float64]:
+        """log p(x, y), nats: (N,) of the labels y, or (N, K) of every class without them."""
+        x = self._stored(X)
+        from dhm.inference.likelihood import log_joint
+
+        def ask(rows: Any) -> NDArray[np.float64]:
+            return _numpy(log_joint(self.model_, rows, self.n_samples, seed=self.seed_))
+
+        joint = _padded(x, ask)
+        if y is None:
+            return joint
+        index = encode(_as_labels(y), self.classes_, self.unlabeled_)
+        if len(index) != len(joint) or (index == UNLABELED).any():
+            raise DataError(f"y: expected a label for each of {len(joint)} examples")
+        return joint[np.arange(len(joint)), index]
+
+    @_asks_samples
+    def sample(self, n: int = 1, y: Any = None) -> NDArray[np.float32]:
+        """n draws of x from p(x), from p(x|y) of one label y, or one from that of each of n labels.
+
+        (n, ...) in the layout and units of X; the same draws again where `random_state` is a seed.
+        """
+        check_is_fitted(self)
+        from dhm.inference import sampling
+
+        seed = self._draw_seed()
+        if y is None:
+            return self._original(sampling.sample(self.model_, n, seed=seed))
+        labels = np.asarray(y)
+        index = encode(labels.reshape(-1), self.classes_, self.unlabeled_)
+        index = np.full(n, index[0]) if labels.ndim == 0 else index
+        if len(index) != n or (index == UNLABELED).any():
+            raise DataError(f"y: expected one label, or one for each of n = {n}, found {y!r}")
+        out = np.empty((n, *self.layout_.given), np.float32)
+        for label in np.unique(index):
+            where = index == label
+            draws = sampling.sample_given_label(
+                self.model_, int(label), int(where.sum()), seed=seed
+            )
+            out[where] = self._original(draws.x)
+        return out
+
+    @_asks_samples
+    def reconstruct(self, X: Any) -> NDArray[np.float32]:
+        """What the model makes of z of each example, in the layout and units of X."""
+        x = self._stored(X)
+        latent = self.model_
+        assert isinstance(latent, LatentModel)
+        return self._original(reconstruct(latent, x))
+
+    @_asks_density
+    def impute(self, X: Any, n_draws: int | None = None) -> NDArray[Any]:
+        """X with its missing entries filled in; observed ones stay exactly as they are.
+
+        With their means given what is observed, or (n_draws, N, ...) draws of all of them together.
+        """
+        check_is_fitted(self)
+        from dhm.inference.missing import impute
+
+        X = self._check(X, reset=False)
+        x = self.layout_.stored(X)
+        dense = X.toarray() if hasattr(X, "toarray") else X
+        filled = impute(self.model_, x, n_draws or 1, n_samples=self.n_samples, seed=self.seed_)
+        found = self._original(filled.mean if n_draws is None else filled.draws)
+        return np.where(np.isnan(dense), found, dense) if dense.dtype.kind == "f" else dense
+
+    def novelty_score(self, X: Any, kind: str | None = None) -> NDArray[np.float64]:
+        """(N,) how unlike the training data each example is: higher is more novel.
+
+        `kind` is one of the scores of `dhm.inference.novelty`; by default they are combined. What
+        they need of the training data is learnt when first asked, from at most 5,000 examples that
+        the fit kept. `save` keeps it if it was asked before.
+        """
+        x = self._stored(X)
+        return _numpy(self.novelty_detector().score(x, kind))
+
+    def novelty_detector(self) -> Any:
+        """The `NoveltyDetector` of this model, for p-values and thresholds; takes stored inputs."""
+        check_is_fitted(self)
+        from dhm.inference.novelty import NoveltyDetector
+
+        if self._detector is None:
+            if self._remembered is None:
+                raise ConfigError(
+                    "novelty is judged by training data, which a saved estimator has not: ask "
+                    "for novelty_score once before saving it"
+                )
+            seen, held = self._remembered, self._held_out
+            enough = held is not None and len(held) >= 100
+            self._detector = NoveltyDetector.fit(
+                self.model_, seen.x, seen.y, held.x if enough and held is not None else None
+            )
+        return self._detector
+
+    # Inputs and outputs
+
+    def _check(self, X: Any, *, reset: bool) -> Any:
+        return validate_data(
+            self,
+            X,
+            reset=reset,
+            accept_sparse="csr",
+            ensure_all_finite="allow-nan",
+            allow_nd=True,
+        )
+
+    def _stored(self, X: Any) -> Any:
+        check_is_fitted(self)
+        return self.layout_.stored(self._check(X, reset=False))
+
+    def _original(self, x: Any) -> NDArray[np.float32]:
+        return self.layout_.original(x.cpu().numpy().astype(np.float32, copy=False))
+
+    def _lacks(self, what: str) -> str | None:
+        """Why a question cannot be answered, or None; before `fit`, by the model asked for."""
+        name, has = self.model, True
+        if hasattr(self, "model_"):
+            model = self.model_
+            name = model.spec.model
+            has = isinstance(model, LatentModel) and model.has_samples
+            if what == "density":
+                has = model.has_density
+        else:
+            if isinstance(name, str) and name in MODELS:
+                kind = GenerativeModel if what == "density" else LatentModel
+                has = issubclass(model_class(name), kind)
+            has = has and not (isinstance(self.unsup_weight, int | float) and not self.unsup_weight)
+        if has:
+            return None
+        part = "a density p(x)" if what == "density" else "a generative part"
+        return (
+            f"needs {part}, which this {name} has not: fit with model='auto', 'supervised-hdgm' or "
+            f"'semisup-hdgm', and unsup_weight above 0"
+        )
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        tags.input_tags.allow_nan = True
+        tags.input_tags.three_d_array = True
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "model_")
+
+    # Keeping
+
+    def save(self, folder: str | Path) -> None:
+        """Write a fitted estimator: weights as safetensors, the rest as JSON.
+
+        `model.safetensors` in it is a model for `dhm.load_model` and the commands, too. Callbacks,
+        a `random_state` that is no seed, and the training examples are left out.
+
+        Raises `RunError` where the folder cannot be written.
+        """
+        check_is_fitted(self)
+        params = {k: v for k, v in self.get_params(deep=False).items() if _is_plain(v)}
+        facts = {
+            "params": params,
+            "classes": storage.array_to_json(self.classes_),
+            "layout": asdict(self.layout_),
+            "options": self._options.to_dict(),
+            "fitted": {name: getattr(self, name) for name in _FITTED if hasattr(self, name)},
+        }
+        if hasattr(self, "feature_names_in_"):
+            facts["feature_names_in"] = self.feature_names_in_.tolist()
+        storage.write(folder, self.model_, facts)
+        novelty = Path(folder) / storage.NOVELTY
+        if self._detector is not None:
+            self._detector.save(novelty)
+        else:
+            novelty.unlink(missing_ok=True)  # of an estimator saved here before
+
+    @classmethod
+    def load(cls, folder: str | Path) -> "HybridClassifier":
+        """The estimator that `save` wrote, on the CPU; raises `RunError` where there is none."""
+        model, facts = storage.read(folder)
+        try:
+            estimator = cls(**facts["params"])
+            estimator.classes_ = storage.array_from_json(facts["classes"])
+            estimator.layout_ = Layout(**{k: _tuple(v) for k, v in facts["layout"].items()})
+            for name in _FITTED:
+                if name in facts["fitted"]:
+                    setattr(estimator, name, facts["fitted"][name])
+            estimator.chosen_ = {k: tuple(v) for k, v in estimator.chosen_.items()}
+            estimator._options = parse_config(facts["options"])
+            if "feature_names_in" in facts:
+                estimator.feature_names_in_ = np.array(facts["feature_names_in"], object)
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            raise RunError(f"{folder} is damaged or of another version: {error}") from error
+        estimator.model_ = model
+        estimator._optimizers = estimator._remembered = estimator._held_out = None
+        estimator._detector = None
+        if (novelty := Path(folder) / storage.NOVELTY).is_file():
+            from dhm.inference.novelty import NoveltyDetector
+
+            estimator._detector = NoveltyDetector.load(novelty, model)
+        return estimator
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = dict(super().__getstate__())
+        if "model_" in state:
+            state["model_"] = storage.pack(state["model_"])
+            state["_detector"] = None  # made again when asked for
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        if "model_" in state:
+            state = {**state, "model_": storage.unpack(state["model_"])}
+        super().__setstate__(state)
+
+
+_FITTED = (
+    *("chosen_", "history_", "n_iter_", "n_features_in_"),
+    *("seed_", "unlabeled_", "_n_features_out"),
+)
+"""What a fit leaves that is plain data."""
+
+
+def _as_labels(y: Any) -> NDArray[Any]:
+    from sklearn.utils import column_or_1d
+
+    return column_or_1d(y, warn=True)
+
+
+def _weights(sample_weight: Any, n: int) -> NDArray[np.float64] | None:
+    """Weights of n examples, None where all are 1."""
+    if sample_weight is None:
+        return None
+    weight = np.asarray(sample_weight, dtype=np.float64)
+    if weight.ndim == 0:
+        weight = np.full(n, float(weight))
+    if weight.shape != (n,):
+        raise DataError(f"sample_weight: expected shape ({n},), found {weight.shape}")
+    if not np.isfinite(weight).all() or (weight < 0).any():
+        raise DataError("sample_weight: expected finite weights of at least 0")
+    if not weight.any():
+        raise DataError("sample_weight: every weight is zero; give some example more")
+    return None if (weight == 1).all() else weight
+
+
+def _stacked(a: Any, b: Any) -> Any:
+    if not hasattr(a, "tocsr"):
+        return np.concatenate([a, b.toarray() if hasattr(b, "toarray") else b])
+    from scipy.sparse import vstack
+
+    return vstack([a, b], format="csr")
+
+
+def _subset(examples: Examples, n: int, seed: int) -> Examples:
+    if len(examples) <= n:
+        return examples
+    return examples.take(np.sort(np.random.default_rng(seed).permutation(len(examples))[:n]))
+
+
+def _padded(x: Any, ask: Callable[[Any], NDArray[Any]]) -> NDArray[Any]:
+    n = x.shape[0]
+    return ask(x if n >= MIN_ROWS else x[np.resize(np.arange(n), MIN_ROWS)])[:n]
+
+
+def _log_softmax(logits: torch.Tensor) -> NDArray[np.float64]:
+    found: NDArray[np.float64] = logits.double().log_softmax(1).cpu().numpy()
+    return found
+
+
+def _numpy(values: torch.Tensor) -> NDArray[np.float64]:
+    found: NDArray[np.float64] = values.double().cpu().numpy()
+    return found
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether JSON gives it back."""
+    if isinstance(value, Mapping):
+        return all(isinstance(k, str) and _is_plain(v) for k, v in value.items())
+    if isinstance(value, tuple | list):
+        return all(_is_plain(v) for v in value)
+    return value is None or isinstance(value, str | int | float)
+
+
+def _tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value

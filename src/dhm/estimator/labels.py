@@ -1,0 +1,113 @@
+"""Labels of any type to class indices, where some examples have none."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.utils import column_or_1d
+from sklearn.utils.multiclass import check_classification_targets
+
+from dhm.data.dataset import UNLABELED
+from dhm.errors import ConfigError, DataError
+
+SIGNS = {-1, 1}
+
+
+def find_mark(y: Any, unlabeled: Any) -> int | None:
+    """Which number marks an example without a label: -1, or None where -1 is a class.
+
+    "auto" is -1, as in `sklearn.semi_supervised`, unless the labels are -1 and 1 and nothing else:
+    these are the two classes of a problem written with signs, and -1 as a mark would leave one.
+
+    Example:
+        >>> find_mark([0, 1, -1], "auto"), find_mark([1, -1, -1], "auto"), find_mark([1, -1], -1)
+        (-1, None, -1)
+    """
+    if unlabeled is None:
+        return None
+    if isinstance(unlabeled, str) and unlabeled == "auto":
+        values, known = _split(y, None)
+        signs = known.any() and set(values[known].tolist()) == SIGNS
+        return None if signs else UNLABELED
+    if isinstance(unlabeled, int | np.integer) and unlabeled == UNLABELED:
+        return UNLABELED
+    raise ConfigError(f"unlabeled should be 'auto', -1 or None, found {unlabeled!r}")
+
+
+def find_classes(y: Any, mark: int | None) -> NDArray[Any]:
+    """The distinct labels, sorted. Raises `DataError` unless there are two at least.
+
+    Example:
+        >>> find_classes(["dog", "cat", None, "dog"], -1).tolist()
+        ['cat', 'dog']
+    """
+    values, known = _split(y, mark)
+    try:
+        if known.any():
+            check_classification_targets(values[known])
+        classes = np.unique(values[known])
+    except (TypeError, ValueError) as error:
+        reason = str(error).partition(". Maybe")[0]
+        raise DataError(f"y: expected labels of one kind, numbers or names; {reason}") from error
+    if len(classes) < 2:
+        n = int((~known).sum())
+        found = f"1 class, {classes.tolist()[0]!r}" if len(classes) else "no label"
+        raise DataError(
+            f"y: expected labels of at least two classes, found {found} ({n} of {len(known)} "
+            f"examples are unlabelled)"
+        )
+    return classes
+
+
+def encode(y: Any, classes: NDArray[Any], mark: int | None, what: str = "y") -> NDArray[np.int64]:
+    """Labels as (N,) indices into the classes, -1 where there is none.
+
+    Raises `DataError` for labels that are not among the classes.
+
+    Example:
+        >>> encode(["dog", None, "cat"], np.array(["cat", "dog"]), -1)
+        array([ 1, -1,  0])
+    """
+    values, known = _split(y, mark)
+    index = np.full(len(values), UNLABELED, np.int64)
+    try:
+        position = np.searchsorted(classes, values[known]).clip(max=len(classes) - 1)
+        strange = values[known][classes[position] != values[known]].tolist()
+    except TypeError:  # names among numbers, or the other way round
+        strange = values[known].tolist()
+    if strange:
+        names = ", ".join(map(repr, classes[:10].tolist()))
+        raise DataError(
+            f"{what}: expected the classes {names}{' ...' if len(classes) > 10 else ''}, found "
+            f"also {strange[0]!r}; correct these labels, or name all classes when first fitting"
+        )
+    index[known] = position
+    return index
+
+
+def _split(y: Any, mark: int | None) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """Labels as (N,), and which of them are known; None, NaN and the mark are not."""
+    values = column_or_1d(y, warn=True)
+    if values.dtype.kind == "O":
+        known = np.array([_is_known(value, mark) for value in values], bool)
+        found = values[known].tolist()
+        if found and not any(isinstance(value, str) for value in found):
+            numbers = np.array(found)  # of numbers among None, integers are integers again
+            values = np.zeros(len(known), numbers.dtype)
+            values[known] = numbers
+        return values, known
+    known = np.ones(len(values), bool)
+    if values.dtype.kind == "f":
+        known &= ~np.isnan(values)
+    if mark is not None and values.dtype.kind in "if":
+        known &= values != mark
+    return values, known
+
+
+def _is_known(value: Any, mark: int | None) -> bool:
+    if value is None or (mark is not None and not isinstance(value, str) and value == mark):
+        return False
+    try:
+        return bool(value == value)  # NaN differs from itself
+    except TypeError:  # pandas.NA has no truth value
+        return False

@@ -1,0 +1,83 @@
+"""Training that leaves nothing on disk, and the global random generators as they were."""
+
+import random
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from dhm.config import TrainConfig
+from dhm.models.base import Model
+from dhm.training.engine import make_engine
+from dhm.training.recording import InMemory, Row
+from dhm.training.train import TrainingData, fill_in, make_trainer
+
+
+class Outcome(NamedTuple):
+    """What training leaves beside the weights."""
+
+    history: list[Row]
+    """A row for each epoch."""
+    optimizers: dict[str, Any]
+    """The optimisers' states, to go on with."""
+    interrupted: bool
+    """Whether Ctrl-C ended it early."""
+
+
+def train_in_memory(
+    model: Model,
+    data: TrainingData,
+    config: TrainConfig,
+    *,
+    fresh: bool = True,
+    optimizers: Mapping[str, Any] | None = None,
+    on_epoch: Callable[[Row], bool] = lambda row: False,
+    progress: bool = False,
+) -> Outcome:
+    """Train a model by the same loop as `dhm.train`, and leave the best weights in it.
+
+    Draws come from the global generators, which `private_generators` keeps apart. After Ctrl-C the
+    model holds the best weights of the epochs finished until then, if there is any.
+
+    Arguments:
+        model: the model; it is in evaluation mode and on the device of the options afterwards.
+        data: what it is trained on; without validation examples the last weights are the best.
+        config: options that `TrainConfig.for_model` made whole, as far as it can.
+        fresh: whether the weights are new, and may be adapted to the data before the first step.
+        optimizers: the states to go on with.
+        on_epoch: called after each epoch with its figures; true ends training.
+        progress: whether to print a line an epoch.
+
+    Raises `ConfigError` for options that do not fit the data, `DivergedError`.
+    """
+    engine = make_engine(config.device, config.precision)
+    config = fill_in(config, data, engine.num_processes)
+    recorder = InMemory(on_epoch)
+    trainer = make_trainer(model, data, config, engine, recorder, fresh=fresh, progress=progress)
+    for name, state in (optimizers or {}).items():
+        trainer.optimizers[name].optimizer.load_state_dict(state)
+    interrupted = False
+    try:
+        trainer.fit()
+    except KeyboardInterrupt:
+        interrupted = True
+    if recorder.best is not None:
+        model.load_state_dict(recorder.best)
+    model.eval()
+    states = {name: made.optimizer.state_dict() for name, made in trainer.optimizers.items()}
+    return Outcome(recorder.history, states, interrupted)
+
+
+@contextmanager
+def private_generators(seed: int) -> Iterator[None]:
+    """Within it the generators of torch start from the seed; afterwards all are as before."""
+    python, numpy = random.getstate(), np.random.get_state()
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        try:
+            yield
+        finally:
+            random.setstate(python)
+            np.random.set_state(numpy)

@@ -1,0 +1,21 @@
+"""scikit-learn's own checks of an estimator, none expected to fail."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from dhm import HybridClassifier
+
+ESTIMATORS = [
+    HybridClassifier(epochs=15, n_samples=10),
+    # Without a density, and with everything of the semi-supervised kind.
+    HybridClassifier("supervised-mlp", epochs=15, lr=0.01),
+]
+
+
+@pytest.mark.filterwarnings("ignore")
+@parametrize_with_checks(ESTIMATORS)
+def test_scikit_learn(estimator: HybridClassifier, check: Callable[[Any], None]) -> None:
+    check(estimator)

@@ -1,0 +1,242 @@
+"""What fitting and asking promise."""
+
+import copy
+import json
+import pickle
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+import pytest
+import torch
+from scipy import sparse
+from sklearn.exceptions import NotFittedError
+
+import dhm
+from dhm import HybridClassifier
+from dhm.errors import ConfigError, DataError, RunError, UnavailableError
+
+Quick = Callable[..., HybridClassifier]
+Data = tuple[Any, Any]
+
+
+def test_labels_may_lack_in_several_ways(quick: Quick, blobs: Data) -> None:
+    x, y = blobs
+    names = np.array(["red", "green", "blue"], object)[y]
+    few = np.where(np.arange(120) < 30, names, None)
+    model = quick(epochs=40, consistency=None).fit(x, few)
+    assert model.chosen_["model"][0] == "semisup-hdgm"
+    assert model.score(x, names) > 0.9
+    assert model.score(x, few) == (model.predict(x[:30]) == names[:30]).mean()
+    assert set(model.predict(x)) <= {"red", "green", "blue"}
+    again = quick(epochs=40, consistency=None).fit(x[:30], names[:30], X_unlabeled=x[30:])
+    np.testing.assert_array_equal(again.predict_proba(x), model.predict_proba(x))
+
+
+def test_the_order_of_examples_and_their_container_do_not_matter(quick: Quick, blobs: Data) -> None:
+    x, y = blobs
+    order = np.random.default_rng(0).permutation(len(x))
+    one, other = quick().fit(x, y), quick().fit(x[order].tolist(), y[order])
+    np.testing.assert_array_equal(one.predict_proba(x), other.predict_proba(x))
+    table = sparse.csr_matrix(np.where(x > 0, x, 0))
+    np.testing.assert_allclose(
+        quick().fit(table, y).predict_proba(table),
+        quick().fit(table.toarray(), y).predict_proba(table.toarray()),
+        atol=0.2,  # another order, as digests are of what is stored
+    )
+
+
+def test_random_states_decide_and_the_global_ones_stay(quick: Quick, blobs: Data) -> None:
+    x, y = blobs
+    states = random.getstate(), np.random.get_state()[1].copy(), torch.get_rng_state()
+    one = quick(random_state=1).fit(x, y)
+    assert random.getstate() == states[0]
+    assert (np.random.get_state()[1] == states[1]).all()
+    assert torch.equal(torch.get_rng_state(), states[2])
+    torch.manual_seed(99)
+    np.testing.assert_array_equal(quick(random_state=1).fit(x, y).transform(x), one.transform(x))
+    generator = np.random.RandomState(1)
+    np.testing.assert_array_equal(
+        quick(random_state=generator).fit(x, y).transform(x), one.transform(x)
+    )
+    assert not np.allclose(quick(random_state=2).fit(x, y).transform(x), one.transform(x))
+
+
+def test_weights_change_what_is_learnt(quick: Quick) -> None:
+    """Of two equal clouds with different labels the heavier one wins."""
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(200, 3)), np.arange(200) % 2
+    for heavy in (0, 1):
+        model = quick(epochs=10, lr=0.01).fit(x, y, sample_weight=np.where(y == heavy, 9.0, 0.5))
+        assert (model.predict(x) == heavy).mean() > 0.9
+
+
+def test_validation_examples_choose_the_weights(quick: Quick, blobs: Data) -> None:
+    x, y = blobs
+    model = quick().fit(x, y)
+    assert "val_error" not in model.history_[0]
+    held = quick().fit(x, y, validation_data=(x[:20], y[:20]))
+    assert held.chosen_["validation examples"][0] == 20 and "val_error" in held.history_[0]
+    part = quick(validation_fraction=0.25).fit(x, y)
+    assert part.chosen_["validation examples"] == (30, "of 90 labels")
+
+
+def test_callbacks_see_every_epoch_and_may_end_training(quick: Quick, blobs: Data) -> None:
+    rows: list[dict[str, Any]] = []
+    stop = [rows.append, lambda row: row["epoch"] == 3]
+    model = quick(epochs=10, callbacks=stop).fit(*blobs)
+    assert [row["epoch"] for row in rows] == [1, 2, 3] == [row["epoch"] for row in model.history_]
+    assert model.n_iter_ == 3 and "train_nll_y" in rows[0]
+
+
+def test_interrupted(quick: Quick, blobs: Data) -> None:
+    def interrupt(row: dict[str, Any]) -> None:
+        if row["epoch"] == 2:
+            raise KeyboardInterrupt
+
+    model = quick(epochs=5, callbacks=[interrupt])
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(*blobs)
+    two = quick(epochs=5, callbacks=[lambda row: row["epoch"] == 2]).fit(*blobs)
+    np.testing.assert_array_equal(model.predict_proba(blobs[0]), two.predict_proba(blobs[0]))
+    assert model.n_iter_ == 2
+
+
+def test_warm_start_goes_on(quick: Quick, blobs: Data) -> None:
+    x, y = blobs
+    model = quick(warm_start=True, epochs=3).fit(x, y)
+    before = model.history_[-1]["train_loss"]
+    model.fit(x, y)
+    assert model.n_iter_ == 6 and model.history_[3]["train_loss"] < before * 1.05
+    with pytest.raises(DataError, match="found also 7"):
+        model.fit(x, np.where(y == 0, 7, y))
+    cold = quick(epochs=3).fit(x, y).fit(x, y)
+    assert cold.n_iter_ == 3
+
+
+def test_partial_fit_learns_call_after_call(quick: Quick, blobs: Data) -> None:
+    x, y = blobs
+    model = quick(lr=0.01)
+    model.partial_fit(x[:40], y[:40], classes=[0, 1, 2, 3])
+    for start in (40, 80) * 10:
+        model.partial_fit(x[start : start + 40], y[start : start + 40])
+    assert model.predict_proba(x).shape == (120, 4) and model.n_iter_ == 21
+    assert model.score(x, y) > 0.9
+    with pytest.raises(DataError, match="at least one label"):
+        model.partial_fit(x[:3], [-1, -1, -1])
+
+
+@pytest.mark.parametrize("model", ["auto", "softmax", "semisup-ali"])
+def test_copies_answer_alike(
+    quick: Quick, images: Data, tmp_path: Path, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x, y = images
+    own: dict[str, Any] = {} if model == "auto" else {"n_latent": None, "options": None}
+    fitted = quick(model=model, **own).fit(x, np.where(y == 1, "right", "left"))
+    fitted.save(tmp_path / "kept")
+    joblib.dump(fitted, tmp_path / "fitted.joblib")
+    copies = [
+        pickle.loads(pickle.dumps(fitted)),
+        joblib.load(tmp_path / "fitted.joblib"),
+        copy.deepcopy(fitted),
+        copy.copy(fitted),
+    ]
+    monkeypatch.setattr("pickle.loads", None)
+    monkeypatch.setattr("pickle.load", None)
+    copies.append(HybridClassifier.load(tmp_path / "kept"))
+    for other in copies:
+        np.testing.assert_array_equal(other.predict_proba(x), fitted.predict_proba(x))
+        np.testing.assert_array_equal(other.predict(x), fitted.predict(x))
+        assert other.get_params() == fitted.get_params()
+        assert other.history_ == fitted.history_ and other.chosen_ == fitted.chosen_
+        other.partial_fit(x, np.where(y == 1, "right", "left"))
+    assert dhm.load_model(tmp_path / "kept").spec == fitted.model_.spec
+
+
+def test_damaged_folders(quick: Quick, blobs: Data, tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="no estimator"):
+        HybridClassifier.load(tmp_path)
+    quick().fit(*blobs).save(tmp_path)
+    file = tmp_path / "estimator.json"
+    whole = json.loads(file.read_text())
+    for change in ({"format": "other"}, {"params": {"colour": 1}}, {"classes": {"dtype": "V8"}}):
+        file.write_text(json.dumps(whole | change))
+        with pytest.raises(RunError):
+            HybridClassifier.load(tmp_path)
+    file.write_text("{")
+    with pytest.raises(RunError, match="cannot read"):
+        HybridClassifier.load(tmp_path)
+
+
+def test_images_come_back_as_they_came(quick: Quick, images: Data) -> None:
+    x, y = images
+    for given, image_shape in (
+        (x * 16, None),
+        (np.repeat(x[..., None], 3, -1), None),
+        ((x * 255).reshape(60, 64), (8, 8)),
+        ((x * 255).astype(np.uint8), None),
+    ):
+        model = quick(image_shape=image_shape, epochs=60, lr=0.01, unsup_weight=0.1).fit(given, y)
+        made = model.reconstruct(given[:8])
+        assert made.shape == given[:8].shape
+        if given.ndim == 4:
+            continue
+        # In the same units: nearer to the images than the mean image is.
+        plain = np.square(given[:8] - given.mean(0)).mean()
+        assert np.square(given[:8].astype(float) - made).mean() < plain
+        assert model.score(given, y) == 1.0
+
+
+def test_questions_that_a_model_cannot_answer(quick: Quick, blobs: Data) -> None:
+    x, y = blobs
+    model = HybridClassifier("softmax", epochs=1).fit(x, y)
+    for name in ("score_samples", "log_joint", "sample", "reconstruct", "impute"):
+        assert not hasattr(model, name)
+        with pytest.raises(UnavailableError, match=rf"{name} needs .*softmax.*model='auto'"):
+            getattr(model, name)
+    assert not hasattr(HybridClassifier("supervised-cnn"), "score_samples")
+    assert not hasattr(HybridClassifier("semisup-ali"), "score_samples")
+    assert hasattr(HybridClassifier("semisup-ali"), "sample")
+    assert not hasattr(HybridClassifier(unsup_weight=0.0), "sample")
+    assert not hasattr(quick(unsup_weight=0.0).fit(x, y), "score_samples")
+    for name in ("predict", "transform", "reconstruct", "score_samples"):
+        with pytest.raises(NotFittedError):
+            getattr(HybridClassifier(), name)(x)
+
+
+def test_refused(quick: Quick, blobs: Data, images: Data) -> None:
+    x, y = blobs
+    for arguments, error in (
+        ({"model": "hdgm"}, "hdgm"),
+        ({"epochs": 0}, "epochs"),
+        ({"options": {"epochs": 3}}, "give it once"),
+        ({"options": {"colour": 3}}, "colour"),
+        ({"consistency": {"fixmatch": -1.0}}, "fixmatch"),
+        ({"consistency": "much"}, "consistency"),
+        ({"unlabeled": "?"}, "unlabeled"),
+    ):
+        with pytest.raises(ConfigError, match=error):
+            quick(**arguments).fit(x, y)
+    for weight, message in ((np.zeros(120), "zero"), (-np.ones(120), "at least 0")):
+        with pytest.raises(DataError, match=message):
+            quick().fit(x, y, sample_weight=weight)
+    with pytest.raises(ValueError, match="examples but y"):
+        quick().fit(x, y[:-1])
+    fitted = quick().fit(*images)
+    with pytest.raises(DataError, match=r"shape \(8, 8\), found \(8, 9\)"):
+        fitted.predict(np.zeros((2, 8, 9)))
+
+
+def test_verbose_says_what_was_chosen(
+    quick: Quick, images: Data, capsys: pytest.CaptureFixture[str]
+) -> None:
+    quick().fit(*images)
+    assert capsys.readouterr().err == ""
+    model = quick(epochs=None, verbose=1, callbacks=[lambda row: True]).fit(*images)
+    said = capsys.readouterr().err
+    assert "model supervised-hdgm (all examples have a label)" in said
+    assert "epochs 40 (" in said and "epoch  1/40" in said
+    assert model.chosen_["network"] == ("small", "the default")

@@ -1,0 +1,80 @@
+"""Layouts of arrays, and the numbers that stand for their contents."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+from dhm.errors import DataError
+from dhm.estimator.inputs import digests, has_missing, learn_layout
+
+RNG = np.random.default_rng(0)
+
+
+@pytest.mark.parametrize(
+    "given, image_shape, stored",
+    [
+        ((7,), None, (7,)),
+        ((8, 6), None, (1, 8, 6)),
+        ((3, 8, 6), None, (3, 8, 6)),
+        ((8, 6, 3), None, (3, 8, 6)),
+        ((48,), (8, 6), (1, 8, 6)),
+        ((144,), (8, 6, 3), (3, 8, 6)),
+    ],
+)
+@pytest.mark.parametrize("kind", ["bytes", "unit", "real"])
+def test_there_and_back(given: Any, image_shape: Any, stored: Any, kind: str) -> None:
+    x: Any = RNG.integers(0, 255, (5, *given)).astype(np.uint8)
+    if kind != "bytes":
+        x = x / 255 if kind == "unit" else x / 100 - 1
+    layout = learn_layout(x, image_shape)
+    made = layout.stored(x)
+    assert made.shape == (5, *stored)
+    if len(stored) == 3:
+        assert made.dtype == (np.uint8 if kind == "bytes" else np.float32)
+        assert kind == "bytes" or (made.min() >= 0 and made.max() <= 1)
+    np.testing.assert_allclose(layout.original(made), x, atol=1e-5)
+    draws = np.stack([made, made])  # more leading dimensions, as of several draws
+    np.testing.assert_allclose(layout.original(draws), np.stack([x, x]), atol=1e-5)
+
+
+def test_floats_in_the_unit_interval_are_pixels_as_they_are() -> None:
+    x = RNG.uniform(0.2, 0.6, (4, 8, 8))
+    np.testing.assert_array_equal(learn_layout(x, None).stored(x)[:, 0], x.astype(np.float32))
+
+
+def test_what_is_missing_stays_missing() -> None:
+    x = RNG.uniform(3, 9, (4, 8, 8))
+    x[1, 2] = np.nan
+    layout = learn_layout(x, None)
+    made = layout.stored(x)
+    assert (np.isnan(made[:, 0]) == np.isnan(x)).all() and np.nanmax(made) == 1
+    assert has_missing(made).tolist() == [False, True, False, False]
+    table = sparse.csr_matrix(np.array([[0.0, 1.0], [np.nan, 0.0]]))
+    assert has_missing(table).tolist() == [False, True]
+
+
+def test_refused() -> None:
+    layout = learn_layout(np.zeros((2, 8, 8), np.uint8), None)
+    with pytest.raises(DataError, match=r"examples of shape \(8, 8\), found \(8, 7\)"):
+        layout.stored(np.zeros((2, 8, 7), np.uint8))
+    with pytest.raises(DataError, match=r"whole numbers in 0\.\.255"):
+        layout.stored(np.full((2, 8, 8), 0.5))
+    with pytest.raises(DataError, match="image_shape"):
+        learn_layout(np.zeros((2, 60)), (8, 8))
+    with pytest.raises(DataError, match="too large for float32"):
+        learn_layout(np.ones((2, 2)), None).stored(np.full((2, 2), 1e300))
+
+
+def test_digests_are_of_contents() -> None:
+    x = RNG.normal(size=(6, 5)).astype(np.float32)
+    x[x < 0] = 0
+    assert len(set(digests(x).tolist())) == 6
+    np.testing.assert_array_equal(digests(x)[::-1], digests(x[::-1]))
+    one = sparse.csr_matrix(x)
+    other = one.copy()
+    other.data = np.append(other.data, 0).astype(np.float32)  # a stored zero
+    other.indices = np.append(other.indices, 4).astype(other.indices.dtype)
+    other.indptr[-1] += 1
+    np.testing.assert_array_equal(digests(one), digests(other))
