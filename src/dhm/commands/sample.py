@@ -3,6 +3,7 @@
 import argparse
 import sys
 import warnings
+from itertools import pairwise
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -163,7 +164,7 @@ def _ways(model: "LatentModel", options: argparse.Namespace, n: int) -> _Drawn:
             f"--interpolate takes positions from 0 to {len(data.test) - 1}, found {wrong[0]}"
         )
     ends = [rows(data.test.x, range(i, i + 1))[0] for i in options.interpolate]
-    ways = [interpolate(model, *ends[i : i + 2], n) for i in range(len(ends) - 1)]
+    ways = [interpolate(model, a, b, n) for a, b in pairwise(ends)]
     return _Drawn(torch.cat(ways), None, n)
 
 
