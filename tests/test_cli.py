@@ -107,7 +107,10 @@ def fails(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
         ("evaluate absent", "no model at absent"),
         ("evaluate .", "no model at model.safetensors"),
         ("sample absent -o a.png", "no model at absent"),
-        ("sample absent -o a.jpg", "expected a name ending in .png, found a.jpg"),
+        ("sample absent -o a.jpg", "ending in .png, .npy or .npz, found a.jpg"),
+        ("sample absent -o a.png --label 1 --interpolate 1 2", "--label and --interpolate contra"),
+        ("sample absent -o a.png --interpolate 1", "two or more positions, found one"),
+        ("sample absent -o a.png --interpolate 1 2 -n 1", "-n should be at least 2, found 1"),
         ("sample absent -o a.png -n 0", "-n should be at least 1"),
         ("sample absent -o a.png -n many", "-n"),
         ("sample absent -o a.png --seed -1", "--seed should be at least 0"),
@@ -250,6 +253,32 @@ def test_sample_draws_what_the_seed_says(models: Path, fails: Callable[..., str]
     assert (a == b).all() and a.shape == c.shape and (a != c).any()
     assert "softmax has no p(x)" in fails("sample", models / "softmax", "-o", "d.png")
     assert "cannot write" in fails("sample", run, "-o", "/proc/x/d.png")
+
+
+def test_sample_draws_classes_and_ways_between_inputs(
+    models: Path, fails: Callable[..., str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = str(models / "hybrid")
+    assert main(["sample", run, "--label", "3", "-n", "5", "-o", "threes.npz"]) == 0
+    assert "class 3: effective sample size" in capsys.readouterr().out
+    drawn = np.load("threes.npz")
+    assert drawn["x"].dtype == np.uint8 and drawn["x"].shape == (5, 1, 8, 8)
+    assert drawn["x"].max() > 1 and (drawn["y"] == 3).all()
+    assert main(["sample", run, "--label", "all", "-n", "4", "-o", "all.png"]) == 0
+    with Image.open("all.png") as image:
+        width, height = image.size
+    assert height > 2 * width, "ten rows of four"
+    assert main(["sample", run, "--interpolate", "0", "7", "9", "-n", "6", "-o", "way.npy"]) == 0
+    way = np.load("way.npy")
+    assert way.shape == (12, 1, 8, 8) and (way[5] == way[6]).all() and (way[0] != way[5]).any()
+    assert main(["sample", run, "-n", "3", "-o", "x.npy"]) == 0
+    assert np.load("x.npy").shape == (3, 1, 8, 8)
+    assert "unknown class 'cat'" in fails("sample", run, "--label", "cat", "-o", "a.png")
+    assert "unknown class '10'" in fails("sample", run, "--label", "10", "-o", "a.png")
+    beyond = fails("sample", run, "--interpolate", 0, 449, "-o", "a.png")
+    assert "from 0 to 448, found 449" in beyond
+    assert "GiB" in fails("sample", run, "-n", 10**9, "-o", "a.npy")
+    assert "cannot write" in fails("sample", run, "-n", 2, "-o", "/proc/x/a.npy")
 
 
 def test_data_says_what_there_is(

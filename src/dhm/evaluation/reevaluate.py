@@ -4,10 +4,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from dhm.config import parse_config, read_config
-from dhm.data import load, split_validation
+from dhm.config import TrainConfig, parse_config, read_config
+from dhm.data import Dataset, load, split_validation
 from dhm.errors import ConfigError, DataError
 from dhm.evaluation.evaluate import evaluate
+from dhm.models.base import Model
 from dhm.models.build import check_domain, load_model
 from dhm.nn.device import find_device
 
@@ -41,27 +42,8 @@ def evaluate_run(
         True
     """
     model = load_model(run, str(find_device(device)))
-    # A weights file in a run folder was trained with the splits that the folder's options say.
-    folder = Path(run) if Path(run).is_dir() else Path(run).parent
-    options = folder / "config.yaml"
-    config = parse_config(read_config(options)) if options.is_file() else None
-    if config is None and dataset is None:
-        raise ConfigError(f"{run} does not say what it was trained on: name a --dataset")
-    config = config or parse_config({"model": model.spec.model, "network": model.spec.network})
-    given: dict[str, Any] = {
-        "dataset": dataset,
-        "data_dir": data_dir,
-        "n_eval_samples": n_eval_samples,
-    }
-    config = replace(config, **{k: v for k, v in given.items() if v is not None}).check()
-    data = load(config.dataset, data_dir=config.data_dir, seed_data=config.seed_data)
-    found = (data.shape, str(data.train.x.dtype), data.classes)
-    if found != (model.spec.shape, model.spec.dtype, model.spec.classes):
-        raise DataError(
-            f"{config.dataset} has {_described(*found)}; the model was trained on "
-            f"{_described(model.spec.shape, model.spec.dtype, model.spec.classes)}"
-        )
-    check_domain(model, data)
+    given = {"dataset": dataset, "data_dir": data_dir, "n_eval_samples": n_eval_samples}
+    config, data = data_of_run(run, model, **given)
     _, validation = split_validation(data.train, config.val_size, config.seed_data)
     return {
         "dataset": config.dataset,
@@ -72,6 +54,35 @@ def evaluate_run(
         "validation": evaluate(model, validation, seed=config.seed),
         "test": evaluate(model, data.test, config.n_eval_samples, seed=config.seed),
     }
+
+
+def data_of_run(run: str | Path, model: Model, **given: Any) -> tuple[TrainConfig, Dataset]:
+    """The options of a run, and the data that they name, checked to be as its model takes it.
+
+    Arguments:
+        run: a run folder, or a weights file in one; a weights file elsewhere needs `dataset`.
+        model: what was loaded from it.
+        given: options that replace the run's own, unless they are None.
+
+    Raises `DataError` for data that does not fit the model, `ConfigError` where none is named.
+    """
+    # A weights file in a run folder was trained with the splits that the folder's options say.
+    folder = Path(run) if Path(run).is_dir() else Path(run).parent
+    options = folder / "config.yaml"
+    config = parse_config(read_config(options)) if options.is_file() else None
+    if config is None and given.get("dataset") is None:
+        raise ConfigError(f"{run} does not say what it was trained on: name a --dataset")
+    config = config or parse_config({"model": model.spec.model, "network": model.spec.network})
+    config = replace(config, **{k: v for k, v in given.items() if v is not None}).check()
+    data = load(config.dataset, data_dir=config.data_dir, seed_data=config.seed_data)
+    found = (data.shape, str(data.train.x.dtype), data.classes)
+    if found != (model.spec.shape, model.spec.dtype, model.spec.classes):
+        raise DataError(
+            f"{config.dataset} has {_described(*found)}; the model was trained on "
+            f"{_described(model.spec.shape, model.spec.dtype, model.spec.classes)}"
+        )
+    check_domain(model, data)
+    return config, data
 
 
 def _described(shape: tuple[int, ...], dtype: str, classes: tuple[str, ...]) -> str:

@@ -83,13 +83,13 @@ def log_joint(model: Model, x: Any, n_samples: int = 100, *, seed: int = 0) -> T
     p(y|x) is not trained.
     """
     require_classifier(model)
+    hybrid = require_density(model)
 
     def with_class(part: Tensor, draws: ImportanceSamples) -> Tensor:
-        log_py = model.logits_given_z(part, draws.z).log_softmax(-1)
+        log_py = hybrid.logits_given_z(part, draws.z).log_softmax(-1)
         return draws.log_weight[..., None] + log_py
 
-    model = require_density(model)
-    return _sums(model, x, n_samples, seed, with_class).log_mean()
+    return _sums(hybrid, x, n_samples, seed, with_class).log_mean()
 
 
 def elbo(model: Model, x: Any, n_samples: int = 100, *, seed: int = 0) -> Estimate:

@@ -30,7 +30,7 @@ class RowNoise:
     """
 
     def __init__(self, x: NDArray[np.generic], seed: int, device: torch.device) -> None:
-        digests = (blake2b(np.ascontiguousarray(row), digest_size=8).digest() for row in x)
+        digests = (blake2b(row.tobytes(), digest_size=8).digest() for row in x)
         marks = (int.from_bytes(digest, "little") for digest in digests)
         self._generators = [np.random.default_rng([seed, mark]) for mark in marks]
         self._device = device

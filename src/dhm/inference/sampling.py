@@ -179,7 +179,7 @@ def interpolate(model: Model, x0: Any, x1: Any, n: int) -> Tensor:
         raise DataError(
             f"expected two inputs of one shape, found {ends[0].shape} and {ends[1].shape}"
         )
-    both = np.stack(ends)
+    both: Any = np.stack(ends)
     check_inputs(model, both)
     with evaluating(model):
         start, end = model.encode(to_device(both, model.standardize.scale.device))
@@ -201,6 +201,9 @@ class _Reservoir:
     Those with the n smallest u / w, u uniform. With t the largest of these, a pair is kept if
     u < t w: rejection sampling with the bound that leaves n, exact but for weights above 1 / t.
     """
+
+    x: Tensor
+    z: Tensor
 
     def __init__(self, n: int) -> None:
         self.n = n

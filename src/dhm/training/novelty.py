@@ -3,9 +3,8 @@
 from contextlib import suppress
 from pathlib import Path
 
-from dhm.config import parse_config, read_config
-from dhm.data import load
 from dhm.errors import ConfigError, RunError
+from dhm.evaluation.reevaluate import data_of_run
 from dhm.inference.novelty import NoveltyDetector
 from dhm.models.base import Model
 from dhm.training.train import prepare
@@ -47,17 +46,17 @@ def run_detector(
     with suppress(RunError):
         return NoveltyDetector.load(folder / FILE, model)
     try:
-        config = parse_config(read_config(folder / "config.yaml"))
+        config, dataset = data_of_run(run, model, data_dir=data_dir)
     except ConfigError as error:
         raise RunError(
             f"{run} has no {FILE}, and does not say what data to fit one to: {error}"
         ) from error
-    dataset = load(config.dataset, data_dir=data_dir or config.data_dir, seed_data=config.seed_data)
     data = prepare(dataset, config.for_model().for_classes(len(dataset.classes)))
-    train, held_out = data.unlabeled or data.labeled, data.validation.x
-    if len(data.validation) < ENOUGH and not train.labeled.all():
+    train, held_out = data.unlabeled or data.labeled, data.validation
+    if held_out is not None and len(held_out) < ENOUGH and not train.labeled.all():
         held_out = None
-    detector = NoveltyDetector.fit(model, train.x, train.y, held_out, seed=config.seed)
+    calibration = None if held_out is None else held_out.x
+    detector = NoveltyDetector.fit(model, train.x, train.y, calibration, seed=config.seed)
     # In a folder of somebody else's it cannot be kept, which only costs the time again.
     with suppress(RunError):
         detector.save(folder / FILE)
