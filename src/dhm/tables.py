@@ -18,7 +18,7 @@ Columns = Mapping[str, Any]
 """Names and as many values for each: sequences, or numpy arrays (n,)."""
 Write = Callable[[Columns], None]
 
-_GROUP_BYTES = 1 << 23
+_GROUP_BYTES = 1 << 22
 
 
 @contextmanager

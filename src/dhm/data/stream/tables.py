@@ -35,7 +35,7 @@ def parquet_blocks(path: Path, form: Form) -> Iterator[Any]:
     require("pandas", "table")
     parquet = require("pyarrow.parquet", "table")
     # With a buffer, a row group's columns are read piece by piece.
-    with reading(path, "Parquet"), parquet.ParquetFile(path, buffer_size=1 << 20) as file:
+    with reading(path, "Parquet"), parquet.ParquetFile(path, buffer_size=1 << 16) as file:
         columns = file.schema_arrow.empty_table().to_pandas().columns.map(str)
         rows = _check_columns(list(columns), path, form)
         first = 0
