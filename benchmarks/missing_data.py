@@ -50,7 +50,7 @@ HIDE = 0.95
 NETWORK = {"network": "strided", "picture_every": 0}
 HYBRID = {
     "model": "supervised-hdgm",
-    **{"n_latent": 64, "n_hidden": 512, "unsup_weight": 0.1},
+    **{"n_latent": 64, "n_hidden": 512, "unsup_weight": 0.03},
 }
 CNN = {"model": "supervised-cnn"}
 NETWORKS: dict[str, dict[str, Any]] = {
