@@ -39,7 +39,8 @@ def read_incomplete(name_or_path: str, shape: tuple[int, ...], dtype: str) -> In
     """
     path = Path(name_or_path)
     suffix = path.suffix.lower()
-    frame, columns = None, ()
+    frame: Any = None
+    columns: tuple[str, ...] = ()
     if suffix in TABLES and path.is_file():
         frame = read_frame(path)
         columns = tuple(numeric_columns(frame, path))
