@@ -108,9 +108,9 @@ def _print_summary(novelty: Any, threshold: float, options: argparse.Namespace) 
 
     flagged = novelty > threshold
     print(
-        f"{flagged.sum()} of {len(novelty)} inputs are novel ({flagged.mean():.1%}), "
-        f"{options.kind or 'combination'} above {threshold:.4g}; of inputs like the training data "
-        f"{options.false_alarm_rate:.3g} would be"
+        f"{flagged.sum()} of {len(novelty)} inputs are novel ({flagged.mean():.1%}): "
+        f"{options.kind or 'combination'} above {threshold:.4g}, at a false-alarm rate of "
+        f"{options.false_alarm_rate:g}"
     )
     at = (0.05, 0.25, 0.5, 0.75, 0.95)
     quantiles = zip(at, np.quantile(novelty, at), strict=True)
