@@ -10,7 +10,7 @@ out; nothing was chosen by what is measured here.
 
     python benchmarks/novelty.py                          # 17 runs, one at a time, an hour or two
     python benchmarks/novelty.py --only mnist-far         # one of them
-    python benchmarks/novelty.py --quick                  # two short runs of digits; nothing is kept
+    python benchmarks/novelty.py --quick                  # two short runs of digits, not kept
     python benchmarks/novelty.py --table                  # the tables, from results/novelty.jsonl
 
 Runs already in the results, with the options they have now, are not repeated. Where the files of
