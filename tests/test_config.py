@@ -61,14 +61,15 @@ def test_a_model_refuses_what_it_lacks_and_fills_in_the_rest(model: str) -> None
     has = {name for name in model_options() if getattr(config, name) is not None}
     hybrid = set(model_options()) - {"n_lbl_batch", "generator_loss"}
     implicit = {"sup_weight", "unsup_weight", "generator_loss", "n_latent", "n_lbl_batch"}
+    classifier = {"hide"}
     expected = {
         "semisup-hdgm": {*hybrid, "n_lbl_batch"},
         "supervised-hdgm": hybrid,
         "semisup-ali": implicit,
-        "semisup-cnn": {"n_lbl_batch"},
-        "semisup-mlp": {"n_lbl_batch"},
+        "semisup-cnn": {*classifier, "n_lbl_batch"},
+        "semisup-mlp": {*classifier, "n_lbl_batch"},
     }
-    assert has == expected.get(model, set())
+    assert has == expected.get(model, classifier)
     words = {"likelihood": "gaussian", "generator_loss": "adversarial"}
     for name in set(model_options()) - has:
         value: Any = words.get(name, 1)

@@ -13,7 +13,17 @@ from dhm.suggest import did_you_mean
 
 EXIT_ERROR, EXIT_INTERRUPTED = 2, 130
 # The commands in the order of `dhm --help`: a file each in `dhm.commands`.
-COMMANDS = ("train", "evaluate", "score", "sample", "data", "recipes")
+COMMANDS = (
+    "train",
+    "evaluate",
+    "predict",
+    "score",
+    "sample",
+    "impute",
+    "export",
+    "data",
+    "recipes",
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

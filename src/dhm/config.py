@@ -158,6 +158,14 @@ class TrainConfig:
         None, "dimensions of the auxiliary variable a", group="model", low=0, model=True
     )
     n_hidden: int | None = option(None, "units in a hidden layer", group="model", low=1, model=True)
+    hide: float | None = option(
+        None,
+        "train for inputs with parts missing: of each input a random share, up to this, is hidden",
+        group="model",
+        low=0,
+        high=1,
+        model=True,
+    )
     reload: str | None = option(
         None,
         "start from the weights of this run folder or weights file",

@@ -34,5 +34,17 @@ class DivergedError(DHMError, ArithmeticError):
     """In training, a loss became infinite or not a number."""
 
 
+class UnsupportedError(DHMError, TypeError):
+    """A model is asked for what it has no part for; the message names what it can do."""
+
+
+class ExportError(DHMError, RuntimeError):
+    """A model written in another format does not compute what it computes here."""
+
+
 class MissingDependencyError(DHMError, ImportError):
     """An optional package is needed; the message names the extra that installs it."""
+
+
+class FewEffectiveSamplesWarning(UserWarning):
+    """Weighted draws are so uneven that a result is of fewer of them than it should be."""

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from dhm.errors import RunError
+from dhm.errors import DHMError, RunError
 
 
 @contextmanager
@@ -33,6 +33,8 @@ def replacing(path: str | Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         temporary.replace(path)
+    except DHMError:  # some are an OSError too, and say themselves what went wrong
+        raise
     except OSError as error:
         raise RunError(f"cannot write {path}: {error.strerror or error}") from error
     finally:

@@ -80,15 +80,16 @@ def test_channels_come_first(shape: tuple[int, ...], expected: tuple[int, ...]) 
         (np.array([["a"]]), "<U1"),
         (np.zeros((2, 2), complex), "complex128"),
         ([[1, 2], [3]], "several"),
-        (np.array([[0.0, np.nan], [np.inf, 1]]), "found 2 NaN or infinite"),
-        (np.array([[1e300, 0]]), "found 1 NaN or infinite"),
-        (np.full((1, 2, 2), np.nan), "found 4 NaN or infinite"),
+        (np.array([[0.0, np.nan], [np.inf, -np.inf]]), "found 2 infinite"),
+        (np.array([[1e300, 0]]), "found 1 infinite"),
+        (np.full((1, 2, 2), np.nan), "found NaN only"),
+        (np.array([[[np.nan, 200.0]]]), "divide by 255"),
         (np.full((1, 2, 2), 200.0), "divide by 255"),
         (np.full((1, 2, 2), -0.5), "rescale"),
         (np.full((1, 2, 2), 1.001), "found 1.001 to 1.001"),
         (np.full((1, 2, 2), 256), "found 256 to 256"),
         (np.full((1, 2, 2), -1), "found -1 to -1"),
-        (sp.csr_array(np.array([[0, np.inf]])), "found 1 NaN"),
+        (sp.csr_array(np.array([[0, np.inf]])), "found 1 infinite"),
         (sp.csr_array((0, 4)), "found shape (0, 4)"),
     ],
 )
@@ -100,8 +101,20 @@ def test_a_fault_anywhere_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checks, "_BLOCK_BYTES", 64)
     x = np.zeros((50, 4), np.float32)
     assert check_inputs(x) is x
-    x[49, 3] = np.nan
-    assert "found 1 NaN" in refusal(x)
+    x[49, 3] = np.inf
+    assert "found 1 infinite" in refusal(x)
+
+
+def test_missing_entries_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checks, "_BLOCK_BYTES", 64)
+    table = np.arange(200, dtype=np.float32).reshape(50, 4)
+    table[49] = table[0, 3] = np.nan
+    assert check_inputs(table) is table
+    assert (checks.value_range(table), checks.count_missing(table)) == ((0, 195), 5)
+    sparse = check_inputs(sp.csr_array(table))
+    assert (checks.value_range(sparse), checks.count_missing(sparse)) == ((0, 195), 5)
+    image = check_inputs(np.array([[[np.nan, 1.0]]]))
+    assert image.shape == (1, 1, 1, 2) and np.isnan(image[0, 0, 0, 0])
 
 
 def test_large_arrays_are_looked_at_in_blocks(
@@ -143,6 +156,7 @@ def test_describe_is_plain_and_complete() -> None:
         "n_test": 3,
         "classes": ["a", "b"],
         "counts": {"train": {"a": 6, "b": 12}, "test": {"a": 1, "b": 2}},
+        "missing": 0.0,
         "min": 1.0,
         "max": 48.0,
     }

@@ -21,13 +21,12 @@ from typing import Any
 import pytest
 
 from dhm import TrainConfig
-from dhm.cli import main
+from dhm.cli import COMMANDS, main
 from dhm.data.sources import SOURCES
 
 ROOT = Path(__file__).parents[2]
 GUIDE = ROOT / "docs" / "guide.md"
 PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md"))]
-COMMANDS = ("train", "evaluate", "score", "sample", "data", "recipes")
 
 FENCE = re.compile(r"^```(?P<language>\w*) *(?P<mark>\w*)\n(?P<code>.*?)^```$", re.M | re.S)
 NOT_RUN = {

@@ -13,7 +13,7 @@ from dhm.data import Dataset, Examples
 from dhm.errors import DataError
 from dhm.evaluation.evaluate import _gather
 from dhm.inference import predict
-from dhm.inference.predict import log_likelihoods, predict_logits
+from dhm.inference.predict import predict_logits
 from dhm.models.base import GenerativeModel
 from dhm.models.build import build_model
 
@@ -75,21 +75,6 @@ def test_every_kind_of_array_gives_the_same_figures(kind: str, tmp_path: Path) -
         np.save(tmp_path / "x.npy", x)
         stored = np.load(tmp_path / "x.npy", mmap_mode="r")
     assert evaluate(model, Examples(stored, examples.y), 3) == evaluate(model, examples, 3)
-
-
-def test_more_samples_take_smaller_batches(
-    digits: Dataset, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    model, sizes = hybrid(digits), []
-    original = type(model).log_likelihood
-
-    def log_likelihood(self: Any, x: torch.Tensor, n_samples: int) -> torch.Tensor:
-        sizes.append(len(x) * n_samples)
-        return original(self, x, n_samples)
-
-    monkeypatch.setattr(type(model), "log_likelihood", log_likelihood)
-    assert log_likelihoods(model, digits.test.x[:30], 1000).shape == (30,)
-    assert max(sizes) <= 10_000 and len(sizes) == 3
 
 
 def test_other_shapes_are_refused(digits: Dataset) -> None:

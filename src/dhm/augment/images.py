@@ -62,7 +62,12 @@ class ImageAugmentation:
         return moved * (inside_rows[:, :, None] & inside_columns[:, None, :])[:, None]
 
     def strong(self, u: Tensor) -> Tensor:
-        """An affine map, then contrast, brightness and a square cut out; clamped to [0, 1]."""
+        """An affine map, then contrast, brightness and a square cut out; clamped to [0, 1].
+
+        What is missing, NaN, counts as cut out.
+        """
+        cut_out = 0.5 if self.scene else 0.0
+        u = u.masked_fill(u.isnan(), cut_out)  # or one missing pixel would make the mean one
         grid = F.affine_grid(self._affine(u), list(u.shape), align_corners=False)
         padding = "reflection" if self.scene else "zeros"
         u = F.grid_sample(u, grid, padding_mode=padding, align_corners=False)
@@ -70,7 +75,7 @@ class ImageAugmentation:
         contrast = _uniform(u, self.log_contrast).exp().view_as(mean)
         brightness = _uniform(u, self.brightness).view_as(mean)
         u = ((u - mean) * contrast + mean + brightness).clamp(0, 1)
-        return u.masked_fill(self._square(u), 0.5 if self.scene else 0.0)
+        return u.masked_fill(self._square(u), cut_out)
 
     def _shifted(self, u: Tensor, size: int) -> tuple[Tensor, Tensor]:
         """Where each of `size` rows or columns comes from, (B, size), and if it is in the image."""

@@ -6,6 +6,8 @@ from typing import Any
 
 from dhm.errors import ConfigError
 
+PARTS = ("validation", "test")
+
 
 def add_run(command: argparse.ArgumentParser) -> None:
     command.add_argument("run_folder", metavar="RUN", help="a run folder, or a .safetensors file")
@@ -13,6 +15,12 @@ def add_run(command: argparse.ArgumentParser) -> None:
 
 def add_data_dir(command: argparse.ArgumentParser) -> None:
     command.add_argument("--data_dir", metavar="DIR", help="folder to look for data in first")
+
+
+def add_device(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--device", metavar="NAME", default="auto", help="auto, cpu, cuda, cuda:1, mps ... [auto]"
+    )
 
 
 def png(name: str) -> Path:
@@ -24,7 +32,11 @@ def png(name: str) -> Path:
 
 def _cell(value: float | None, form: str) -> str:
     """A figure in its column; empty where the model has none."""
-    return " " * int(form[1:].partition(".")[0]) if value is None else format(value, form)
+    return " " * _width(form) if value is None else format(value, form)
+
+
+def _width(form: str) -> int:
+    return int(form[1:].partition(".")[0])
 
 
 def print_summary(summary: dict[str, Any]) -> None:
@@ -33,17 +45,23 @@ def print_summary(summary: dict[str, Any]) -> None:
         f"{summary['dataset']}, {summary['model']} ({summary['network']} network, "
         f"{summary['parameters']:,} weights)"
     )
-    has_density = summary["test"]["log_likelihood"] is not None
-    print(f"{'':12}{'error':>8}{'nll':>9}{'ece':>9}{'log p(x)' * has_density:>12}".rstrip())
-    for part in ("validation", "test"):
-        figures = summary[part]
-        columns = (
-            ("error", ">8.2%"),
-            ("nll", ">9.4f"),
-            ("ece", ">9.4f"),
-            ("log_likelihood", ">12.2f"),
+    columns = [
+        (name, heading, form)
+        for name, heading, form in (
+            ("error", "error", ">8.2%"),
+            ("nll", "nll", ">9.4f"),
+            ("ece", "ece", ">9.4f"),
+            ("log_likelihood", "log p(x)", ">12.2f"),
         )
-        cells = [_cell(figures.get(name), form) for name, form in columns]
-        print(f"{part:12}{''.join(cells)}".rstrip())
+        if any(summary[part].get(name) is not None for part in PARTS)
+    ]
+    if columns:
+        headings = (f"{heading:>{_width(form)}}" for _, heading, form in columns)
+        print(f"{'':12}{''.join(headings)}")
+        for part in PARTS:
+            cells = (_cell(summary[part].get(name), form) for name, _, form in columns)
+            print(f"{part:12}{''.join(cells)}".rstrip())
+    else:
+        print("no figures: neither p(y|x) nor a density was trained; look at its samples")
     if "run" in summary:
         print(f"run folder: {summary['run']}")

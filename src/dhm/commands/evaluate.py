@@ -2,7 +2,7 @@
 
 import argparse
 
-from dhm.commands.common import add_data_dir, add_run, print_summary
+from dhm.commands.common import add_data_dir, add_device, add_run, print_summary
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
@@ -17,15 +17,20 @@ def add_options(command: argparse.ArgumentParser) -> None:
         type=int,
         help="importance samples for log p(x) [as the run]",
     )
+    add_device(command)
     command.add_argument("--json", metavar="FILE", help="write the figures to a JSON file too")
 
 
 def run(options: argparse.Namespace) -> None:
     """Print the figures of a trained model on validation and test data."""
-    from dhm.training.reevaluate import evaluate_run
+    from dhm.evaluation.reevaluate import evaluate_run
 
     summary = evaluate_run(
-        options.run_folder, options.dataset, options.data_dir, options.n_eval_samples
+        options.run_folder,
+        options.dataset,
+        options.data_dir,
+        options.n_eval_samples,
+        device=options.device,
     )
     print_summary(summary)
     if options.json:

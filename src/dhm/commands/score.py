@@ -84,16 +84,13 @@ def _columns(
     """What the table says of each input, as far as the model knows it."""
     from math import log, prod
 
-    import torch
-
-    from dhm.inference.predict import log_likelihoods
+    from dhm.inference.likelihood import log_likelihood
     from dhm.models.base import GenerativeModel
 
     columns: dict[str, Any] = {}
     if options.n_samples and isinstance(model, GenerativeModel) and model.has_density:
-        with torch.random.fork_rng():
-            torch.manual_seed(options.seed)
-            columns["log_px"] = log_likelihoods(model, x, options.n_samples).cpu().numpy()
+        estimate = log_likelihood(model, x, options.n_samples, seed=options.seed)
+        columns["log_px"] = estimate.value.cpu().numpy()
         if model.data_domain() != "real":  # of a density over real numbers there are no bits
             columns["bits_per_dim"] = -columns["log_px"] / (log(2) * prod(model.spec.shape))
     scores = detector.score(x, options.kind, seed=options.seed)

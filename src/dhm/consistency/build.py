@@ -35,7 +35,7 @@ def regularize(
     prior = class_prior(config.class_prior, examples, model.n_classes)
     task = Task(model, examples, prior, **settings)
     methods = {name: Weighted(weight, method_class(name)(task)) for name, weight in weights.items()}
-    return Regularized(model, methods, augmentation, config.rampup or 0.0)
+    return Regularized(model, methods, augmentation, config.rampup or 0.0, config.hide or 0.0)
 
 
 def class_prior(name: str | None, examples: Examples, n_classes: int) -> Tensor | None:

@@ -4,9 +4,11 @@ from collections.abc import Mapping
 from math import exp
 from typing import NamedTuple
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from dhm.augment.base import Augmentation, NoAugmentation
+from dhm.augment.hiding import random_holes
 from dhm.consistency.base import ConsistencyMethod, Views
 from dhm.models.base import Batch, Loss, Model
 
@@ -25,13 +27,15 @@ class Regularized(nn.Module):
 
     Labelled inputs are shown to that player as weak copies. Unlabelled ones, from which densities
     are learnt, come as they are: of a model without an unlabelled stream the labelled inputs
-    themselves take that place.
+    themselves take that place. With `hide` the model's own losses are of what a random part of each
+    input leaves to see, NaN in place of the others; the methods see inputs whole.
 
     Arguments:
         model: the model.
         methods: by name, as the terms are logged.
         augmentation: what makes weak and strong copies.
         rampup: epochs over which w rises, see `ramp`.
+        hide: the largest share of an input that is hidden, see `random_holes`; 0 is off.
     """
 
     def __init__(
@@ -40,6 +44,7 @@ class Regularized(nn.Module):
         methods: Mapping[str, Weighted] | None = None,
         augmentation: Augmentation | None = None,
         rampup: float = 0.0,
+        hide: float = 0.0,
     ) -> None:
         super().__init__()
         methods = methods or {}
@@ -48,6 +53,7 @@ class Regularized(nn.Module):
         self.weights = {name: weight for name, (weight, _) in methods.items()}
         self.augmentation = augmentation or NoAugmentation()
         self.rampup = rampup
+        self.hide = hide
         self.weak_gradient = any(method.weak_gradient for _, method in methods.values())
         self.player = model.classifier_player
 
@@ -74,12 +80,21 @@ class Regularized(nn.Module):
             method.start_epoch(model, epoch)
 
     def _shown(self, batch: Batch) -> Batch:
-        if isinstance(self.augmentation, NoAugmentation):
+        augments = not isinstance(self.augmentation, NoAugmentation)
+        if not (augments or self.hide):
             return batch
-        standardize = self.model.standardize
-        weak = standardize.inverse(self.augmentation.weak(standardize(batch.x)))
-        x_unlabeled = batch.x if batch.x_unlabeled is None else batch.x_unlabeled
-        return batch._replace(x=weak, x_unlabeled=x_unlabeled)
+        x, x_unlabeled = batch.x, batch.x_unlabeled
+        if augments:
+            standardize = self.model.standardize
+            x_unlabeled = x if x_unlabeled is None else x_unlabeled
+            x = standardize.inverse(self.augmentation.weak(standardize(x)))
+        if self.hide:
+            x = self._with_holes(x)
+            x_unlabeled = None if x_unlabeled is None else self._with_holes(x_unlabeled)
+        return batch._replace(x=x, x_unlabeled=x_unlabeled)
+
+    def _with_holes(self, x: Tensor) -> Tensor:
+        return x.float().masked_fill(random_holes(x.shape, self.hide, x.device), torch.nan)
 
 
 def ramp(epoch: float, length: float) -> float:

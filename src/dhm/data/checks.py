@@ -21,10 +21,10 @@ def check_inputs(x: Any, what: str = "x") -> Any:
     (N, C, H, W), uint8 from any integers in 0..255 (and from booleans, as 0 and 255) or float32 in
     [0, 1] from floats. Vectors are (N, D) of numbers and come back as float32; a scipy sparse
     matrix comes back as CSR. What needs no change, a memory-mapped array included, is not copied.
-    `what` names the array in messages.
+    NaN marks a missing entry, of vectors or of float images. `what` names the array in messages.
 
-    Raises `DataError` for another shape or type, no examples, NaN or infinite values, or images
-    outside their range.
+    Raises `DataError` for another shape or type, no examples, nothing but NaN, infinite values,
+    or images outside their range.
 
     >>> check_inputs(np.zeros((5, 8, 8), np.int64)).shape
     (5, 1, 8, 8)
@@ -52,18 +52,32 @@ store them as uint8 or divide by 255
 
 
 def value_range(x: Any) -> tuple[float, float]:
-    """The least and greatest value of an array or sparse matrix, NaN if any value is.
+    """The least and greatest value of an array or sparse matrix that is not NaN; NaN if all are.
 
     Reads a block of rows at a time, so a memory-mapped array is never held in memory.
 
-    >>> value_range(np.array([[0, 3], [7, 1]]))
-    (0, 7)
+    >>> value_range(np.array([[0, 3], [7, 1]])), value_range(np.array([[0, np.nan]]))
+    ((0, 7), (0.0, 0.0))
     """
     if hasattr(x, "tocsr"):
         stored = x.data if x.nnz == math.prod(x.shape) else np.append(x.data, x.dtype.type(0))
-        return stored.min().item(), stored.max().item()
-    lows, highs = zip(*((b.min(), b.max()) for b in _blocks(x)), strict=True)
-    return np.min(lows).item(), np.max(highs).item()
+        return np.fmin.reduce(stored).item(), np.fmax.reduce(stored).item()
+    ranges = [(np.fmin.reduce(b, axis=None), np.fmax.reduce(b, axis=None)) for b in _blocks(x)]
+    lows, highs = zip(*ranges, strict=True)
+    return np.fmin.reduce(lows).item(), np.fmax.reduce(highs).item()
+
+
+def count_missing(x: Any) -> int:
+    """How many entries of an array or sparse matrix are NaN, read as by `value_range`.
+
+    >>> count_missing(np.array([[0, np.nan], [7, 1]]))
+    1
+    """
+    if x.dtype.kind != "f":
+        return 0
+    if hasattr(x, "tocsr"):
+        return int(np.count_nonzero(np.isnan(x.data)))
+    return sum(int(np.count_nonzero(np.isnan(block))) for block in _blocks(x))
 
 
 def _blocks(x: Any) -> Iterator[Any]:
@@ -152,8 +166,11 @@ def _as_float32(x: Any) -> Any:
 def _check_finite(x: Any, low: float, high: float, what: str) -> None:
     if math.isfinite(low) and math.isfinite(high):
         return
-    bad = sum(int(np.count_nonzero(~np.isfinite(block))) for block in _blocks(x))
+    bad = sum(int(np.count_nonzero(np.isinf(block))) for block in _blocks(x))
+    if not bad:
+        raise DataError(f"{what}: expected numbers, found NaN only: there is nothing to learn from")
     raise DataError(
-        f"{what}: expected finite values, found {bad} NaN or infinite; remove or fill in the "
-        f"example{'' if bad == 1 else 's'} that hold{'s' if bad == 1 else ''} them"
+        f"{what}: expected finite values, found {bad} infinite; remove the "
+        f"example{'' if bad == 1 else 's'} that hold{'s' if bad == 1 else ''} them, or put NaN, "
+        "for a missing value, in their place"
     )

@@ -18,8 +18,8 @@ class Examples:
     """Inputs and labels of N examples.
 
     `x` is (N, C, H, W) for images, uint8 or float32 in [0, 1], or (N, D) float32 for vectors, where
-    a scipy CSR matrix may stand in for the array; it may be memory-mapped. `y` is (N,) int64, class
-    indices with -1 for unlabelled.
+    a scipy CSR matrix may stand in for the array; it may be memory-mapped. NaN is a missing entry.
+    `y` is (N,) int64, class indices with -1 for unlabelled.
 
     >>> two = Examples(np.zeros((2, 3), np.float32), np.array([1, UNLABELED]))
     >>> len(two), two.labeled

@@ -1,10 +1,11 @@
 """A data set in a few numbers."""
 
+from math import prod
 from typing import Any
 
 import numpy as np
 
-from dhm.data.checks import value_range
+from dhm.data.checks import count_missing, value_range
 from dhm.data.dataset import Dataset, Examples
 
 
@@ -13,15 +14,17 @@ def describe(dataset: Dataset) -> dict[str, Any]:
 
     Keys: `name`, `shape` of one example, `dtype`, `n_train` (unlabelled ones included),
     `n_unlabeled`, `n_test`, `classes`, `counts` (labelled examples per class, of `train` and of
-    `test`), `min` and `max` of the stored inputs of both parts. A memory-mapped array is read in
-    blocks.
+    `test`), `missing`, the share of NaN among the stored inputs of both parts, and `min` and `max`
+    of the others. A memory-mapped array is read in blocks.
 
     >>> from dhm.data import load
     >>> summary = describe(load("random"))
     >>> summary["shape"], summary["n_train"], summary["counts"]["test"]
     ([1, 8, 8], 1000, {'0': 100, '1': 100})
     """
-    ranges = [value_range(part.x) for part in (dataset.train, dataset.test)]
+    parts = (dataset.train.x, dataset.test.x)
+    ranges = [value_range(x) for x in parts]
+    missing = sum(count_missing(x) for x in parts)
     return {
         "name": dataset.name,
         "shape": list(dataset.shape),
@@ -34,6 +37,7 @@ def describe(dataset: Dataset) -> dict[str, Any]:
             "train": _counts(dataset.train, dataset.classes),
             "test": _counts(dataset.test, dataset.classes),
         },
+        "missing": missing / (len(dataset.train) + len(dataset.test)) / prod(dataset.shape),
         "min": min(low for low, _ in ranges),
         "max": max(high for _, high in ranges),
     }

@@ -51,7 +51,8 @@ def load(
     x_unlabeled; HDF5 with the same or with data and label; a folder of `.npy` files of these names,
     or one of them, which are memory-mapped; a folder of images by class; a CSV or Parquet table
     with a column `label`; a scipy sparse `foo.X.npz` with `foo.y.npy` beside it. Labels may be
-    integers or names; -1, NaN or an empty name marks an unlabelled example.
+    integers or names; -1, NaN or an empty name marks an unlabelled example. NaN among the inputs,
+    a gap in a table, is a missing entry.
 
     Images come back as (N, C, H, W), uint8 or float32 in [0, 1], vectors as (N, D) float32. Where
     there is no test part a quarter of the labelled examples is held out, stratified by class and

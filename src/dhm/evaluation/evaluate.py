@@ -8,7 +8,8 @@ from torch import Tensor
 
 from dhm.data.dataset import Examples
 from dhm.evaluation.metrics import error_rate, expected_calibration_error, nll
-from dhm.inference.predict import log_likelihoods, predict_logits
+from dhm.inference.likelihood import log_likelihood
+from dhm.inference.predict import predict_logits
 from dhm.models.base import GenerativeModel, Model
 
 if TYPE_CHECKING:
@@ -45,9 +46,7 @@ def evaluate(
     if n_samples:
         result["log_likelihood"] = None
         if isinstance(model, GenerativeModel) and model.has_density:
-            with torch.random.fork_rng([device] if device.type == "cuda" else []):
-                torch.manual_seed(seed + rank)
-                log_px = log_likelihoods(model, part, n_samples)
+            log_px = log_likelihood(model, part, n_samples, seed=seed).value
             result["log_likelihood"] = _gather(log_px, n, engine).mean().item()
     return result
 

@@ -1,4 +1,4 @@
-"""Logits, features and log-likelihoods of many examples, in batches of bounded memory."""
+"""Logits and features of many examples, in batches of bounded memory."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dhm.models.base import GenerativeModel, LatentModel, Model, check_inputs
+from dhm.models.base import LatentModel, Model, check_inputs
 from dhm.nn.device import to_device
 
 BATCH = 1000
@@ -26,12 +26,6 @@ def predict_features(model: Model, x: Any) -> Tensor:
 def predict_latents(model: LatentModel, x: Any) -> Tensor:
     """z of inputs, E(x) or the mean of q(z|x), (N, n_latent) on the model's device."""
     return _in_batches(model, x, BATCH, model.encode)
-
-
-def log_likelihoods(model: GenerativeModel, x: Any, n_samples: int) -> Tensor:
-    """Importance-weighted estimates of log p(x), nats, (N,)."""
-    batch = max(1, 10 * BATCH // n_samples)
-    return _in_batches(model, x, batch, lambda part: model.log_likelihood(part, n_samples))
 
 
 @torch.no_grad()

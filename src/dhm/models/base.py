@@ -8,10 +8,11 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.distributions import Distribution
+from torch.distributions import Distribution, Independent
 
 from dhm.errors import DataError
 from dhm.nn.layers import Standardize
+from dhm.nn.priors import spherical
 
 
 class Batch(NamedTuple):
@@ -39,6 +40,15 @@ class Loss(NamedTuple):
     "feature_matching", units of the critic's features."""
 
 
+class ImportanceSamples(NamedTuple):
+    """K draws of q(z|x) for each of B inputs, with their weights."""
+
+    log_weight: Tensor
+    """log p(x, z) / q(z|x), nats, (K, B): with the auxiliary variable where there is one."""
+    z: Tensor
+    """(K, B, n_latent)."""
+
+
 @dataclass(frozen=True)
 class ModelSpec:
     """Everything that is needed to build a model anew: kept beside its weights."""
@@ -58,9 +68,12 @@ class ModelSpec:
 class Model(nn.Module, ABC):
     """A set of players on shared modules.
 
+    Inputs as stored may have missing entries, NaN: every answer is then one about what is observed.
+
     Each player owns parameters and a loss; the loop minimises them in turn. A loss is computed by
     `forward`, so that hooks on the module (mixed precision, several processes) see every pass.
-    `self.standardize` maps stored inputs to network inputs; subclasses call it first.
+    `self.standardize` maps stored inputs to network inputs, where NaN is still NaN; subclasses call
+    it first, and show their networks what `fill` makes of the result.
     """
 
     options: ClassVar[Mapping[str, Mapping[str, Any]]]
@@ -70,11 +83,17 @@ class Model(nn.Module, ABC):
     """
     uses_unlabeled: ClassVar[bool] = False
     """True where batches carry unlabelled examples too."""
+    learns_from_incomplete: ClassVar[bool] = True
+    """False where training inputs may have no missing entries."""
 
     def __init__(self, spec: ModelSpec) -> None:
         super().__init__()
         self.spec = spec
         self.standardize = Standardize(spec.shape)
+        # The networks of a table see its mean; those of images see black, unless they were trained
+        # with parts hidden: they can then learn what is no pixel.
+        told_apart = len(spec.shape) == 3 and spec.options.get("hide", 0.0)
+        self.missing_value = -1.0 if told_apart else 0.0
 
     @abstractmethod
     def players(self) -> dict[str, list[nn.Parameter]]:
@@ -88,6 +107,10 @@ class Model(nn.Module, ABC):
 
         Called once, before the first step, unless weights come from elsewhere.
         """
+
+    def fill(self, u: Tensor) -> Tensor:
+        """What the networks see of network inputs where NaN marks a missing entry."""
+        return u.masked_fill(u.isnan(), self.missing_value)
 
     @abstractmethod
     def forward(self, batch: Batch, player: str) -> Loss:
@@ -145,10 +168,32 @@ class LatentModel(Model):
     def sample_prior(self, n: int) -> Tensor:
         """n draws of z from the prior, (n, n_latent)."""
 
+    @abstractmethod
+    def logits_given_z(self, x: Tensor, z: Tensor) -> Tensor:
+        """Logits of p(y|x, z), (K, B, n_classes), of B inputs as stored, z (K, B, n_latent)."""
+
     @property
     @abstractmethod
     def has_samples(self) -> bool:
         """Whether what makes x from z is trained, so that `decode` means something."""
+
+    def draw(self, z: Tensor) -> Tensor:
+        """A draw of p(x|z), or G(z), for each z (B, n_latent): network inputs (B, *shape)."""
+        return self.decode(z)
+
+    def propose(self, label: int, n: int) -> tuple[Tensor, Tensor]:
+        """n draws of z where a class may be looked for, and log p(z) - log r(z), r what drew them.
+
+        The prior itself, and zeros, where z alone says nothing of the class.
+        """
+        return self.sample_prior(n), torch.zeros(n, device=self.standardize.scale.device)
+
+    def path(self, start: Tensor, end: Tensor, t: Tensor) -> Tensor:
+        """z at the fractions t (T,) of the way between two, (T, n_latent), likely under the prior.
+
+        A straight line: between two points of a uniform prior's cube it stays in the cube.
+        """
+        return torch.lerp(start, end, t[:, None])
 
 
 class GenerativeModel(LatentModel):
@@ -159,29 +204,51 @@ class GenerativeModel(LatentModel):
         """Importance-weighted estimate of log p(x), nats, (B,); one sample gives the ELBO."""
 
     @abstractmethod
-    def p_x(self, z: Tensor) -> Distribution:
-        """p(x|z) for each z, (B, n_latent), over network inputs."""
+    def p_x(self, z: Tensor) -> Independent:
+        """p(x|z) for each z, (..., n_latent), over network inputs, entry by entry."""
+
+    @property
+    @abstractmethod
+    def n_noise(self) -> int:
+        """How many standard normal numbers a draw of q(z|x) is made from."""
+
+    @abstractmethod
+    def importance_samples(self, x: Tensor, noise: Tensor) -> ImportanceSamples:
+        """Weighted draws of q(z|x) of inputs as stored, from normal numbers (K, B, n_noise).
+
+        Of an x with missing entries only the observed ones count.
+        """
+
+    @abstractmethod
+    def posterior(self, x: Tensor) -> Independent:
+        """A Gaussian near p(z|x) for each input as stored, batch (B,): q(z|x) at the mean of a."""
 
     @abstractmethod
     def p_z(self) -> Distribution:
         """p(z), an event of shape (n_latent,)."""
 
     @abstractmethod
-    def q_z(self, x: Tensor) -> Distribution:
-        """q(z|x) of inputs as stored, batch (B,): the Gaussian around `encode(x)`."""
+    def log_px_given_z(self, x: Tensor, z: Tensor) -> Tensor:
+        """log p(x|z) of inputs as stored, nats, (K, B), for z (K, B, n_latent)."""
 
     @property
     def has_samples(self) -> bool:
         return self.has_density
 
+    def draw(self, z: Tensor) -> Tensor:
+        return self.p_x(z).sample()
+
+    def path(self, start: Tensor, end: Tensor, t: Tensor) -> Tensor:
+        return spherical(start, end, t)
+
     def decode(self, z: Tensor) -> Tensor:
         return self.p_x(z).mean
 
-    def sample(self, n: int) -> Distribution:
+    def sample(self, n: int) -> Independent:
         """p(x|z) for n draws of z from the prior."""
         return self.p_x(self.sample_prior(n))
 
-    def reconstruct(self, x: Tensor) -> Distribution:
+    def reconstruct(self, x: Tensor) -> Independent:
         """p(x|z) at the posterior mean of each input."""
         return self.p_x(self.encode(x))
 
@@ -203,7 +270,8 @@ def fit_standardization(model: Model, x: Any) -> None:
     """Set the model's input scaling from training inputs, an array or a scipy CSR matrix.
 
     Bytes are divided by 255; the features of a table get mean 0 and standard deviation 1, unless
-    p(x|z) asks for values in [0, 1]; float images stay as they are.
+    p(x|z) asks for values in [0, 1]; float images stay as they are. Missing entries are left out,
+    and a feature without any other keeps its units.
     """
     standardize = model.standardize
     if model.spec.dtype == "uint8":
@@ -212,6 +280,9 @@ def fit_standardization(model: Model, x: Any) -> None:
         from sklearn.preprocessing import StandardScaler
 
         # A memory-mapped table is read whole here, and only here.
-        moments = StandardScaler(with_mean=False).fit(x if hasattr(x, "tocsr") else np.asarray(x))
-        standardize.shift.copy_(torch.as_tensor(moments.mean_))
-        standardize.scale.copy_(torch.as_tensor(moments.scale_))
+        with np.errstate(invalid="ignore"):  # the mean of a feature that is always missing
+            moments = StandardScaler(with_mean=False).fit(
+                x if hasattr(x, "tocsr") else np.asarray(x)
+            )
+        standardize.shift.copy_(torch.as_tensor(np.nan_to_num(moments.mean_)))
+        standardize.scale.copy_(torch.as_tensor(np.nan_to_num(moments.scale_, nan=1.0)))

@@ -12,7 +12,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import nn
 
-from dhm.data.checks import value_range
+from dhm.data.checks import count_missing, value_range
 from dhm.data.dataset import Dataset
 from dhm.errors import ConfigError, DataError, RunError
 from dhm.files import replacing
@@ -97,11 +97,16 @@ def load_model(path: str | Path, device: str = "cpu") -> Model:
 
 
 def check_domain(model: Model, data: Dataset) -> None:
-    """Refuse data, of training or of test, outside what p(x|z) covers, with `DataError`."""
+    """Refuse data, of training or of test, that the model does not cover, with `DataError`."""
     domain, likelihood = model.data_domain(), model.spec.options.get("likelihood")
     what = f"--likelihood {likelihood}" if likelihood else f"--model {model.spec.model}"
     instead = " or choose --likelihood gaussian" if likelihood else ""
     for x in (data.train.x, data.test.x):
+        if not model.learns_from_incomplete and (missing := count_missing(x)):
+            raise DataError(
+                f"--model {model.spec.model} compares whole inputs with generated ones, found "
+                f"{missing} missing entries (NaN); fill them in, or choose --model semisup-hdgm"
+            )
         if domain == "bytes" and x.dtype != "uint8":
             raise DataError(
                 f"{what} needs 8-bit pixels, found {x.dtype}; store the images as uint8{instead}"

@@ -14,7 +14,9 @@ from dhm.nn.networks import NETWORKS
 class Discriminative(Model):
     """One player that minimises the cross-entropy of p(y|x)."""
 
-    options: ClassVar[dict[str, dict[str, Any]]] = {"small": {}, "strided": {}, "paper": {}}
+    options: ClassVar[dict[str, dict[str, Any]]] = {
+        network: {"hide": 0.0} for network in ("small", "strided", "paper")
+    }
 
     def __init__(self, spec: ModelSpec) -> None:
         super().__init__(spec)
@@ -31,10 +33,10 @@ class Discriminative(Model):
         return cross_entropy_loss(self.logits(batch.x), batch.y)
 
     def logits(self, x: Tensor) -> Tensor:
-        return self.network(self.standardize(x))
+        return self.network(self.fill(self.standardize(x)))
 
     def features(self, x: Tensor) -> Tensor:
-        return self.network[:-1](self.standardize(x))
+        return self.network[:-1](self.fill(self.standardize(x)))
 
 
 class Softmax(Discriminative):

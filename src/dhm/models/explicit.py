@@ -25,9 +25,16 @@ from torch import Tensor, nn
 from torch.distributions import Distribution, Independent
 from torch.nn import functional as F
 
-from dhm.models.base import Batch, GenerativeModel, Loss, ModelSpec, semisupervised
+from dhm.models.base import (
+    Batch,
+    GenerativeModel,
+    ImportanceSamples,
+    Loss,
+    ModelSpec,
+    semisupervised,
+)
 from dhm.models.discriminative import cross_entropy_loss
-from dhm.nn.distributions import LIKELIHOODS
+from dhm.nn.distributions import LIKELIHOODS, observed_log_prob
 from dhm.nn.hybrid import HybridParts
 from dhm.nn.networks import NETWORKS
 from dhm.nn.priors import PRIORS, ClassMixture
@@ -37,7 +44,7 @@ class Inference(NamedTuple):
     """What the encoder makes of B inputs, with K draws of a."""
 
     x: Tensor
-    """Network inputs, (B, *shape)."""
+    """Network inputs, (B, *shape); NaN where missing."""
     h: Tensor
     """What encoder and classifier share of x."""
     q_a: Independent
@@ -58,6 +65,7 @@ _SMALL: dict[str, Any] = {
     "n_latent": 32,
     "n_aux": 10,
     "n_hidden": 256,
+    "hide": 0.0,
 }
 
 
@@ -124,23 +132,32 @@ class SupervisedHDGM(GenerativeModel):
                 terms["log_py_given_z"] = log_py.detach()
         return Loss(total, terms)
 
-    def infer(self, x: Tensor, n_samples: int | None = None) -> Inference:
-        """q(a, z|x) of inputs as stored, with K draws of a; by default as many as in training."""
+    def infer(
+        self, x: Tensor, n_samples: int | None = None, noise: Tensor | None = None
+    ) -> Inference:
+        """q(a, z|x) of inputs as stored, with K draws of a; by default as many as in training.
+
+        The draws are made from `noise`, normal numbers (K, B, n_aux), where it is given.
+        """
         x = self.standardize(x)
-        h = self.trunk(x)
+        h = self.trunk(self.fill(x))
         q = self.encoder(h)
-        a = q.a.rsample(torch.Size([n_samples or self.n_samples]))
+        if noise is None:
+            a = q.a.rsample(torch.Size([n_samples or self.n_samples]))
+        else:
+            a = q.a.mean + q.a.stddev * noise
         return Inference(x, h, q.a, a, q.z(a))
 
-    def log_weights(self, inferred: Inference) -> tuple[Tensor, Tensor]:
+    def log_weights(self, inferred: Inference, z: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """log p(x|z) and log p(a, z)/q(a, z|x) at draws of q, each (K, B) nats.
 
-        Their sum is the logarithm of the importance weight p(x, a, z) / q(a, z|x).
+        Their sum is the logarithm of the importance weight p(x, a, z) / q(a, z|x), with p(x|z) that
+        of the observed entries. The draws of z, (K, B, n_latent), may be given.
         """
         x, _, q_a, a, q_z = inferred
-        z = q_z.rsample()
+        z = q_z.rsample() if z is None else z
         p = self.decoder(z)
-        log_px = p.x.log_prob(x) + self.log_jacobian()
+        log_px = observed_log_prob(p.x, x) + self.log_jacobian(x)
         log_ratio = p.a.log_prob(a) + self.prior().log_prob(z) - q_a.log_prob(a) - q_z.log_prob(z)
         return log_px, log_ratio
 
@@ -150,10 +167,14 @@ class SupervisedHDGM(GenerativeModel):
         logits = self.prior.class_logits(labeled.q_z.rsample())
         return -F.cross_entropy(logits.flatten(0, 1), y.repeat(len(logits)))
 
-    def log_jacobian(self) -> Tensor | float:
-        """What standardising a table's features adds to a density in the features' own units."""
+    def log_jacobian(self, x: Tensor) -> Tensor | float:
+        """What standardising adds to a density of a table's observed features in their own units.
+
+        (B, D) network inputs -> (B,) nats.
+        """
         if self.likelihood.is_density and len(self.spec.shape) == 1:
-            return -self.standardize.scale.log().sum()
+            log_scale = self.standardize.scale.log()
+            return (x.isnan() * log_scale).sum(1) - log_scale.sum()
         return 0.0
 
     def logits(self, x: Tensor) -> Tensor:
@@ -167,26 +188,50 @@ class SupervisedHDGM(GenerativeModel):
         log_px, log_ratio = self.log_weights(self.infer(x, n_samples))
         return importance_bound(log_px + log_ratio)
 
-    def encode(self, x: Tensor) -> Tensor:
-        return self.q_z(x).mean
+    @property
+    def n_noise(self) -> int:
+        return self.spec.options["n_aux"] + self.n_latent
 
-    def q_z(self, x: Tensor) -> Distribution:
+    def importance_samples(self, x: Tensor, noise: Tensor) -> ImportanceSamples:
+        for_a, for_z = noise.split([self.n_noise - self.n_latent, self.n_latent], -1)
+        inferred = self.infer(x, noise=for_a)
+        z = inferred.q_z.mean + inferred.q_z.stddev * for_z
+        log_px, log_ratio = self.log_weights(inferred, z)
+        return ImportanceSamples(log_px + log_ratio, z)
+
+    def log_px_given_z(self, x: Tensor, z: Tensor) -> Tensor:
+        x = self.standardize(x)
+        return observed_log_prob(self.p_x(z), x) + self.log_jacobian(x)
+
+    def logits_given_z(self, x: Tensor, z: Tensor) -> Tensor:
+        from_x = self.classifier.of_x(self.trunk(self.fill(self.standardize(x))))
+        pairs = from_x.expand(len(z), *from_x.shape).flatten(0, 1)
+        features = self.classifier.join(pairs, z.flatten(0, 1))
+        return self.classifier.logits(features).unflatten(0, z.shape[:2])
+
+    def encode(self, x: Tensor) -> Tensor:
+        return self._at_mean(x)[1].mean
+
+    def posterior(self, x: Tensor) -> Independent:
         return self._at_mean(x)[1]
 
     def _at_mean(self, x: Tensor) -> tuple[Tensor, Independent]:
         """h, and q(z|a, x) at the mean of q(a|x), of inputs as stored."""
-        h = self.trunk(self.standardize(x))
+        h = self.trunk(self.fill(self.standardize(x)))
         q = self.encoder(h)
         return h, q.z(q.a.mean)
+
+    def p_z(self) -> Distribution:
+        return self.prior()
 
     def sample_prior(self, n: int) -> Tensor:
         return self.prior().sample(torch.Size([n]))
 
-    def p_x(self, z: Tensor) -> Distribution:
-        return self.decoder(z).x
+    def propose(self, label: int, n: int) -> tuple[Tensor, Tensor]:
+        return self.prior.propose(label, n)
 
-    def p_z(self) -> Distribution:
-        return self.prior()
+    def p_x(self, z: Tensor) -> Independent:
+        return self.decoder(z).x
 
     @property
     def has_classifier(self) -> bool:

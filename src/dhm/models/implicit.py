@@ -74,6 +74,7 @@ class SemisupALI(LatentModel):
         "mlp": {**_OPTIONS, "lr": 3e-3},
     }
     uses_unlabeled = True
+    learns_from_incomplete = False
 
     def __init__(self, spec: ModelSpec) -> None:
         super().__init__(spec)
@@ -150,15 +151,20 @@ class SemisupALI(LatentModel):
         return self._judge(x).features
 
     def _judge(self, x: Tensor) -> Judgement:
-        u = self.standardize(x)
+        u = self.fill(self.standardize(x))
         # Consistency terms are the critic's: its turn leaves the encoder as it is, though the
         # gradient to x, which VAT follows, goes through both.
         with _frozen(self.encoder):
             z = self.encoder(u)
         return self.critic(u, z)
 
+    def logits_given_z(self, x: Tensor, z: Tensor) -> Tensor:
+        from_x = self.critic.x(self.fill(self.standardize(x)))
+        pairs = from_x.expand(len(z), *from_x.shape).flatten(0, 1)
+        return self.critic.join(pairs, z.flatten(0, 1)).logits.unflatten(0, z.shape[:2])
+
     def encode(self, x: Tensor) -> Tensor:
-        return self.encoder(self.standardize(x))
+        return self.encoder(self.fill(self.standardize(x)))
 
     def decode(self, z: Tensor) -> Tensor:
         return self.generator(z)

@@ -26,13 +26,24 @@ class HybridParts:
 
 
 class ClassifierOnLatent(nn.Module, ABC):
-    """p(y|x, z): a linear layer on features of h and z."""
+    """p(y|x, z): a linear layer on features of h and z.
+
+    In two steps, so that what is known of x is computed once for any number of its z.
+    """
 
     logits: nn.Linear
 
     @abstractmethod
+    def of_x(self, h: Tensor) -> Tensor:
+        """What does not depend on z, (B, ...) -> (B, e)."""
+
+    @abstractmethod
+    def join(self, from_x: Tensor, z: Tensor) -> Tensor:
+        """(B, e), (B, n_latent) -> features (B, d)."""
+
     def features(self, h: Tensor, z: Tensor) -> Tensor:
         """(B, ...), (B, n_latent) -> (B, d)."""
+        return self.join(self.of_x(h), z)
 
     def forward(self, h: Tensor, z: Tensor) -> Tensor:
         """(B, ...), (B, n_latent) -> logits (B, n_classes)."""

@@ -42,9 +42,13 @@ class Classifier(ClassifierOnLatent):
         self.hidden = dense([self.convolutions.n_features + n_latent, 500], dropout=0.5)
         self.logits = nn.Linear(500, n_classes)
 
-    def features(self, x: Tensor, z: Tensor) -> Tensor:
-        """(B, C, H, W), (B, n_latent) -> (B, 500)."""
-        return self.hidden(torch.cat([self.convolutions(x), z], 1))
+    def of_x(self, h: Tensor) -> Tensor:
+        """(B, C, H, W) -> convolutional features."""
+        return self.convolutions(h)
+
+    def join(self, from_x: Tensor, z: Tensor) -> Tensor:
+        """(B, e), (B, n_latent) -> (B, 500)."""
+        return self.hidden(torch.cat([from_x, z], 1))
 
 
 def hybrid(

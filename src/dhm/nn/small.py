@@ -54,9 +54,13 @@ class Classifier(ClassifierOnLatent):
         self.dropout = nn.Dropout(DROPOUT)
         self.logits = nn.Linear(N_FEATURES + n_latent, n_classes)
 
-    def features(self, h: Tensor, z: Tensor) -> Tensor:
+    def of_x(self, h: Tensor) -> Tensor:
+        """(B, 256) -> the same, with dropout."""
+        return self.dropout(h)
+
+    def join(self, from_x: Tensor, z: Tensor) -> Tensor:
         """(B, 256), (B, n_latent) -> (B, 256 + n_latent)."""
-        return torch.cat([self.dropout(h), z], 1)
+        return torch.cat([from_x, z], 1)
 
 
 def hybrid(

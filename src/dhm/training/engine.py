@@ -4,9 +4,8 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
-import torch
-
 from dhm.errors import ConfigError, DHMError
+from dhm.nn.device import check_device
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -25,17 +24,6 @@ def make_engine(device: str, precision: str) -> "Accelerator":
     if precision != "no" and not engine.native_amp:  # Accelerate would compute in float32
         raise ConfigError(f"--precision {precision} cannot be used on {engine.device.type}")
     return engine
-
-
-def check_device(name: str) -> torch.device:
-    """The torch device of this name, if this machine has it; else `ConfigError`."""
-    try:
-        device = torch.device(name)
-        torch.zeros(1, device=device).item()
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0]
-        raise ConfigError(f"--device {name} cannot be used here: {reason}") from error
-    return device
 
 
 def on_main(engine: "Accelerator", action: Callable[[], T]) -> T:

@@ -1,7 +1,8 @@
 """One training run from options to summary."""
 
 import shutil
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from math import ceil
 from pathlib import Path
@@ -14,7 +15,7 @@ from dhm.consistency.build import regularize
 from dhm.data import load
 from dhm.data.dataset import UNLABELED, Dataset, Examples
 from dhm.data.splits import hide_labels, labeled_subset, split_validation
-from dhm.errors import ConfigError, RunError
+from dhm.errors import ConfigError, DataError, RunError
 from dhm.evaluation.evaluate import evaluate
 from dhm.evaluation.pictures import learning_curves
 from dhm.models.base import Model
@@ -158,21 +159,34 @@ def _train(
 
 def prepare(dataset: Dataset, config: TrainConfig) -> TrainingData:
     """Split off validation examples, then choose the labels that training may use."""
-    training, validation = split_validation(dataset.train, config.val_size, config.seed_data)
+    with _naming("val_size", config.val_size):
+        training, validation = split_validation(dataset.train, config.val_size, config.seed_data)
     from dhm.models.registry import model_class
 
     if model_class(config.model).uses_unlabeled:
         if config.n_labeled is not None:
-            training = hide_labels(training, config.n_labeled, config.seed_data)
+            with _naming("n_labeled", config.n_labeled):
+                training = hide_labels(training, config.n_labeled, config.seed_data)
         labeled = training.take((training.y != UNLABELED).nonzero()[0])
         return TrainingData(labeled, training, validation, dataset.test, dataset.symmetric)
     if config.n_labeled is not None:
-        labeled = labeled_subset(training, config.n_labeled, config.seed_data)
+        with _naming("n_labeled", config.n_labeled):
+            labeled = labeled_subset(training, config.n_labeled, config.seed_data)
     elif (training.y == UNLABELED).any():
         labeled = training.take((training.y != UNLABELED).nonzero()[0])
     else:
         labeled = training
     return TrainingData(labeled, None, validation, dataset.test, dataset.symmetric)
+
+
+@contextmanager
+def _naming(option: str, value: float) -> Iterator[None]:
+    """Errors of a split that begin with the option it was asked for by."""
+    try:
+        yield
+    except (ConfigError, DataError) as error:
+        reason = str(error).removeprefix(f"{option}: ")
+        raise type(error)(f"--{option} {value:.10g}: {reason}") from error
 
 
 def fill_in(config: TrainConfig, data: TrainingData, n_processes: int) -> TrainConfig:

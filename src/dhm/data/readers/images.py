@@ -10,7 +10,7 @@ from dhm.data.assemble import Parts
 from dhm.data.readers.guard import reading
 from dhm.errors import DataError
 
-_EXTENSIONS = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
+EXTENSIONS = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
 _CHANNELS = {"1": 1, "L": 1, "RGB": 3, "RGBA": 4}
 _UNLABELED = ("unlabeled", "unlabelled")
 
@@ -108,5 +108,5 @@ def _images(folder: Path) -> list[Path]:
     return sorted(
         f
         for f in folder.iterdir()
-        if f.suffix.lower() in _EXTENSIONS and f.is_file() and not f.name.startswith(".")
+        if f.suffix.lower() in EXTENSIONS and f.is_file() and not f.name.startswith(".")
     )

@@ -1,4 +1,4 @@
-"""Parquet and CSV: a row per example, numeric columns and a column of labels."""
+"""Parquet and CSV: a row per example, numeric columns, gaps allowed, and a column of labels."""
 
 import warnings
 from pathlib import Path
@@ -16,48 +16,61 @@ LABEL_COLUMNS = ("label", "y", "target", "class")
 
 def read_csv(path: Path) -> Parts:
     """A comma-separated table with a header line."""
-    pandas = require("pandas", "table")
-    # Where rows are longer than the header, pandas would take the first column for an index and
-    # shift the others, or with index_col=False drop what is too much and merely warn.
-    with reading(path, "CSV"), warnings.catch_warnings():
-        warnings.simplefilter("error", pandas.errors.ParserWarning)
-        frame = pandas.read_csv(path, low_memory=False, index_col=False)
-    return _parts(frame, path)
+    return _parts(read_frame(path), path)
 
 
 def read_parquet(path: Path) -> Parts:
     """A Parquet table."""
+    return _parts(read_frame(path), path)
+
+
+def read_frame(path: Path) -> Any:
+    """A table as a pandas frame whose columns are called by text, each name once."""
     pandas = require("pandas", "table")
-    require("pyarrow", "table")
-    with reading(path, "Parquet"):
-        frame = pandas.read_parquet(path, engine="pyarrow")
-    return _parts(frame, path)
-
-
-def _parts(frame: Any, path: Path) -> Parts:
+    if path.suffix.lower() == ".csv":
+        # Where rows are longer than the header, pandas would take the first column for an index and
+        # shift the others, or with index_col=False drop what is too much and merely warn.
+        with reading(path, "CSV"), warnings.catch_warnings():
+            warnings.simplefilter("error", pandas.errors.ParserWarning)
+            frame = pandas.read_csv(path, low_memory=False, index_col=False)
+    else:
+        require("pyarrow", "table")
+        with reading(path, "Parquet"):
+            frame = pandas.read_parquet(path, engine="pyarrow")
     columns = [str(c) for c in frame.columns]
-    frame = frame.set_axis(columns, axis=1)
-    label = next((c for c in LABEL_COLUMNS if c in columns), None)
-    if label is None:
-        raise DataError(
-            f"{path}: expected a label column named {', '.join(LABEL_COLUMNS)}, "
-            f"found {_listed(columns)}; name the column of labels so"
-        )
     if len(frame) == 0:
         raise DataError(f"{path}: expected a row for each example, found none; the table is empty")
     if len(set(columns)) < len(columns):
         raise DataError(f"{path}: expected columns of different names, found {_listed(columns)}")
-    features = frame.drop(columns=label)
+    return frame.set_axis(columns, axis=1)
+
+
+def numeric_columns(frame: Any, path: Path) -> list[str]:
+    """The columns beside that of the labels, if any; `DataError` unless all are of numbers."""
+    features = frame.drop(columns=_label_column(frame) or [])
     # An index written by accident would be learnt from: it tells where in the file a row stood.
     nameless = [c for c in features.columns if c == "" or c.startswith("Unnamed: ")]
     _refuse(nameless, path, "has no name", "remove it (pandas: write with index=False)")
     strange = [c for c, t in features.dtypes.items() if getattr(t, "kind", "O") not in "buif"]
     _refuse(strange, path, "is not numeric", "remove it or encode it as numbers")
-    gaps = features.columns[features.isna().any()].tolist()
-    _refuse(gaps, path, "has missing values", "fill them in or remove the rows")
-    if features.shape[1] == 0:
+    return list(features.columns)
+
+
+def _parts(frame: Any, path: Path) -> Parts:
+    label = _label_column(frame)
+    if label is None:
+        raise DataError(
+            f"{path}: expected a label column named {', '.join(LABEL_COLUMNS)}, "
+            f"found {_listed(list(frame.columns))}; name the column of labels so"
+        )
+    columns = numeric_columns(frame, path)
+    if not columns:
         raise DataError(f"{path}: expected numeric columns beside {label!r}, found none")
-    return Parts(features.to_numpy(np.float64), _labels(frame[label]))
+    return Parts(frame[columns].to_numpy(np.float64, na_value=np.nan), _labels(frame[label]))
+
+
+def _label_column(frame: Any) -> str | None:
+    return next((c for c in LABEL_COLUMNS if c in frame.columns), None)
 
 
 def _labels(column: Any) -> Any:
@@ -71,7 +84,7 @@ def _labels(column: Any) -> Any:
 def _refuse(columns: list[str], path: Path, fault: str, remedy: str) -> None:
     if columns:
         raise DataError(
-            f"{path}: expected only complete numeric columns beside the labels, but "
+            f"{path}: expected only numeric columns beside the labels, but "
             f"{_listed(columns)} {fault}; {remedy}"
         )
 

@@ -7,12 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dhm.inference.predict import (
-    log_likelihoods,
-    predict_features,
-    predict_latents,
-    predict_logits,
-)
+from dhm.inference.likelihood import log_likelihood
+from dhm.inference.predict import predict_features, predict_latents, predict_logits
 from dhm.models.base import GenerativeModel, LatentModel, Model
 from dhm.nn.device import to_device
 
@@ -61,7 +57,7 @@ class Answers:
     def log_px(self) -> Tensor:
         """Estimates of log p(x), nats, (N,)."""
         assert isinstance(self.model, GenerativeModel)
-        return log_likelihoods(self.model, self.x, N_SAMPLES)
+        return log_likelihood(self.model, self.x, N_SAMPLES).value
 
     @cached_property
     def reconstruction_error(self) -> Tensor:

@@ -32,7 +32,7 @@ class LikelihoodRegret(Score):
         model = asked.model
         assert isinstance(model, GenerativeModel)
         with torch.no_grad():
-            u, q = model.standardize(asked.inputs), model.q_z(asked.inputs)
+            q = model.posterior(asked.inputs)
         mean, log_sd = q.mean.clone().requires_grad_(), q.stddev.log().requires_grad_()
         # The same noise in every step: chance is no gain.
         noise = torch.randn(DRAWS, *mean.shape, device=mean.device)
@@ -40,7 +40,7 @@ class LikelihoodRegret(Score):
         bounds = []
         for _ in range(STEPS + 1):
             with torch.enable_grad():
-                bound = elbo(model, u, mean, log_sd, noise)
+                bound = elbo(model, asked.inputs, mean, log_sd, noise)
                 # An input's bound depends on its own q alone: the sum fits each of them by itself.
                 mean.grad, log_sd.grad = torch.autograd.grad(-bound.sum(), [mean, log_sd])
             optimizer.step()
@@ -48,15 +48,15 @@ class LikelihoodRegret(Score):
         return torch.stack(bounds).amax(0) - bounds[0]
 
 
-def elbo(model: GenerativeModel, u: Tensor, mean: Tensor, log_sd: Tensor, noise: Tensor) -> Tensor:
+def elbo(model: GenerativeModel, x: Tensor, mean: Tensor, log_sd: Tensor, noise: Tensor) -> Tensor:
     """E_q [log p(x|z) + log p(z)] + the entropy of q, nats up to a constant, (B,).
 
     Arguments:
         model: gives p(x|z) and p(z).
-        u: network inputs (B, *shape).
+        x: inputs as stored (B, *shape).
         mean: (B, n_latent), of q(z); `log_sd`, the logarithms of its standard deviations.
         noise: standard normal draws (S, B, n_latent) that estimate the expectation.
     """
     z = mean + log_sd.exp() * noise
-    log_joint = model.p_x(z).log_prob(u) + model.p_z().log_prob(z)
+    log_joint = model.log_px_given_z(x, z) + model.p_z().log_prob(z)
     return log_joint.mean(0) + log_sd.sum(1)

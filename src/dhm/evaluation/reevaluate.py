@@ -9,6 +9,7 @@ from dhm.data import load, split_validation
 from dhm.errors import ConfigError, DataError
 from dhm.evaluation.evaluate import evaluate
 from dhm.models.build import check_domain, load_model
+from dhm.nn.device import find_device
 
 
 def evaluate_run(
@@ -16,6 +17,8 @@ def evaluate_run(
     dataset: str | None = None,
     data_dir: str | None = None,
     n_eval_samples: int | None = None,
+    *,
+    device: str = "auto",
 ) -> dict[str, Any]:
     """Error, nll, ECE and log p(x) of a run's best weights on validation and test data.
 
@@ -24,8 +27,10 @@ def evaluate_run(
         dataset: other data, of the same shape and classes, split as the run's options say.
         data_dir: folder to look for data in first.
         n_eval_samples: importance samples for log p(x), instead of the run's own number.
+        device: where to compute: auto, cpu, cuda ...
 
-    Raises `RunError` for a folder without a model, `DataError` for data that does not fit it.
+    Raises `RunError` for a folder without a model, `DataError` for data that does not fit it,
+    `ConfigError` for a device that is not there.
 
     Example:
         >>> import tempfile
@@ -35,7 +40,7 @@ def evaluate_run(
         >>> evaluate_run(summary["run"])["test"] == summary["test"]
         True
     """
-    model = load_model(run)
+    model = load_model(run, str(find_device(device)))
     # A weights file in a run folder was trained with the splits that the folder's options say.
     folder = Path(run) if Path(run).is_dir() else Path(run).parent
     options = folder / "config.yaml"

@@ -1,0 +1,141 @@
+"""`dhm impute`: files in and out, pictures, and one clear line for each mistake."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from dhm.cli import main
+from dhm.data import load
+
+SMALL = ["-e", "1", "--n-eval-samples", "2", "--picture-every", "0", "-q", "--n_hidden", "16"]
+SMALL += ["--n_latent", "4", "--n_aux", "2"]
+NAMES = ["a", "b", "c"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Runs `images`, `table` and `softmax`, and files to fill in."""
+    folder = tmp_path_factory.mktemp("impute")
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(rng.normal(5, 2, (40, 3)), columns=NAMES).assign(c=np.arange(40))
+    frame.loc[::3, "a"] = None
+    frame["label"] = ["x", "y"] * 20
+    frame.to_csv(folder / "t.csv", index=False)
+    frame.to_parquet(folder / "t.parquet")
+    where = ["--run-dir", str(folder), "-l"]
+    few = ["--n_labeled", "100"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("dhm.training.train.learning_curves", lambda *arguments: None)
+        hide = ["--hide", "0.8"]
+        assert main(["train", *SMALL, *few, *hide, *where, "images"]) == 0
+        assert main(["train", *SMALL, *where, "table", "--dataset", str(folder / "t.csv")]) == 0
+        softmax = ["--model", "softmax", "-q", "-e", "1"]
+        assert main(["train", *softmax, *few, *where, "softmax"]) == 0
+    x = load("digits").test.x[:6].astype(np.float32)
+    x[:, :, :4] = np.nan
+    np.save(folder / "x.npy", x)
+    np.savez(folder / "x.npz", x=x[:, 0], y=np.arange(6))
+    np.save(folder / "whole.npy", np.zeros((6, 1, 8, 8), np.uint8))
+    np.save(folder / "unit.npy", x / 255)
+    np.save(folder / "large.npy", x + 1)
+    np.save(folder / "wide.npy", np.zeros((6, 5)))
+    return folder
+
+
+def impute(folder: Path, run: str, *words: object) -> int:
+    return main(["impute", str(folder / run), *map(str, words)])
+
+
+@pytest.mark.parametrize("name", ["x.npy", "x.npz"])
+def test_arrays(
+    folder: Path, tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = np.load(folder / "x.npy")
+    assert impute(folder, "images", folder / name, "-o", tmp_path / "a.npy") == 0
+    assert capsys.readouterr().out.startswith("192 of 384 entries filled in")
+    mean = np.load(tmp_path / "a.npy")
+    assert mean.shape == before.shape and mean.min() >= 0 and mean.max() <= 255
+    observed = ~np.isnan(before)
+    assert np.array_equal(mean[observed], before[observed])
+    output = ["-o", tmp_path / "a.npz", "--draws", 3, "--n_samples", 5]
+    assert impute(folder, "images", folder / name, *output) == 0
+    with np.load(tmp_path / "a.npz") as arrays:
+        assert arrays["draws"].shape == (3, *before.shape)
+        assert not arrays["standard_deviation"][observed].any()
+        assert arrays["standard_deviation"][~observed].any() and arrays["x"].shape == before.shape
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.parquet"])
+def test_tables_keep_what_is_not_filled_in(folder: Path, tmp_path: Path, name: str) -> None:
+    read = pd.read_csv if name.endswith("csv") else pd.read_parquet
+    before, out = read(folder / name), tmp_path / name
+    assert impute(folder, "table", folder / name, "-o", out) == 0
+    after = read(out)
+    assert list(after.columns) == list(before.columns) and not after.isna().any(axis=None)
+    known = before["a"].notna()
+    pd.testing.assert_frame_equal(after[known], before[known])
+    pd.testing.assert_frame_equal(after.drop(columns="a"), before.drop(columns="a"))
+    assert after["a"][~known].between(-5, 15).all()
+    assert impute(folder, "table", folder / name, "-o", out, "--draws", 2) == 0
+    draws = read(out)
+    assert draws["draw"].tolist() == [1] * 40 + [2] * 40
+    one, two = (draws[draws["draw"] == n].reset_index()["a"] for n in (1, 2))
+    assert (one[known] == two[known]).all() and (one[~known] != two[~known]).all()
+
+
+@pytest.mark.parametrize(("pattern", "rows"), [("half", 3), (None, 2)])
+def test_pictures(
+    folder: Path,
+    tmp_path: Path,
+    pattern: str | None,
+    rows: int,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    out = tmp_path / "p.png"
+    source = ["digits", "--hide_pattern", pattern] if pattern else [folder / "x.npy"]
+    assert impute(folder, "images", *source, "-o", out, "--n_samples", 5) == 0
+    n, columns = (40, 10) if pattern else (6, 6)
+    with Image.open(out) as image:
+        height, width = (2 + 10 * c for c in (rows * n // columns, columns))
+        assert image.size[0] * height == image.size[1] * width
+    told = capsys.readouterr().out
+    assert ("root mean square error" in told) == (pattern is not None)
+
+
+MISTAKES = [
+    ("images absent.npy -o a.npy", "absent.npy"),
+    ("images whole.npy -o a.npy", "nothing is missing; mark it by NaN"),
+    ("images unit.npy -o a.npy", "multiply them by 255"),
+    ("images large.npy -o a.npy", "the model learnt pixels in [0, 255], found"),
+    ("images wide.npy -o a.npy", "the model takes examples of shape (1, 8, 8), found (5,)"),
+    ("images x.npy -o a.csv", "expected an output named .npy, .npz"),
+    ("images x.npy -o a.npy --draws -1", "--draws should be at least 0"),
+    ("images x.npy -o a.npy --n_samples 0", "n_samples should be at least 1"),
+    ("images x.npy -o a.npy --hide_pattern halve", "did you mean 'half'?"),
+    ("images x.npy -o a.npy --hide_pattern random --rate 2", "in [0, 1], found 2"),
+    ("images x.npy", "required: -o/--output"),
+    ("softmax x.npy -o a.npy", "this softmax has no log p(x)"),
+    ("softmax x.npy -o a.png", "this softmax has no log p(x)"),
+    ("table t.csv -o a.png", "a picture shows images"),
+    ("table t.csv -o a.csv --hide_pattern half", "the pattern 'half' is one of images"),
+]
+
+
+@pytest.mark.parametrize(("words", "message"), MISTAKES)
+def test_mistakes(
+    folder: Path,
+    words: str,
+    message: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(folder)
+    before = sorted(folder.iterdir())
+    assert main(["impute", *words.split()]) == 2
+    out, err = capsys.readouterr()
+    assert not out and err.startswith("dhm: error: ") and err.count("\n") == 1
+    assert message in err
+    assert sorted(folder.iterdir()) == before
