@@ -16,6 +16,7 @@ import first_runs
 import hybrid_gain
 import implicit_step
 import methods
+import novelty
 import step_overhead
 from _runs import FOLDER, Row, read
 
@@ -87,6 +88,16 @@ SECTIONS = (
         "hybrid_gain.jsonl",
         "The hybrid by the weight of its generative term; at weight 0 it is the classifier alone.",
         (hybrid_gain.table,),
+    ),
+    Section(
+        "Novelty",
+        "novelty.py",
+        "novelty.jsonl",
+        "Hybrids are shown what they were not trained on; higher AUROC is better, and lower FPR95, "
+        "the share of known images flagged where 95 % of the new ones are. [Novelty](novelty.md) "
+        "describes the scores. Far novelty first, then classes left out of training, then what it "
+        "took. On digits the scores of the combination were chosen; the others were not looked at.",
+        (novelty.far_table, novelty.near_table, novelty.cost_table),
     ),
     Section(
         "First runs",

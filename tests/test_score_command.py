@@ -93,7 +93,7 @@ def test_weights_outside_of_a_run(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("absent.npy", "no data set and no file is called 'absent.npy'"),
+        ("absent.npy", "no data set and no file or folder is called 'absent.npy'"),
         ("digitss", "did you mean 'digits'?"),
         ("noise.npy --kind typicality", "typicality needs a trained density p(x)"),
         ("noise.npy --kind knn", "no score of novelty is called 'knn'"),
@@ -101,8 +101,8 @@ def test_weights_outside_of_a_run(
         ("noise.npy --false-alarm-rate 0.0001", "calibration inputs, found"),
         ("noise.npy -o out.txt", "expected a name ending in .csv"),
         ("noise.npy --n_samples -1", "--n_samples should be at least 0"),
-        ("wide.npy", "inputs of shape (1, 8, 8), found uint8 of shape (1, 9, 9)"),
-        ("text.npy", "text.npy is not an .npy file"),
+        ("noise.npy -o noise.npy", "expected a name ending in .csv"),
+        ("wide.npy", "takes examples of shape (1, 8, 8), found (9, 9)"),
     ],
 )
 def test_mistakes_are_one_line(
@@ -113,10 +113,27 @@ def test_mistakes_are_one_line(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     np.save("wide.npy", np.zeros((3, 9, 9), np.uint8))
-    Path("text.npy").write_text("some text")
     assert main(["score", str(runs / "softmax"), *words.split()]) == 2
     out, err = capsys.readouterr()
     lines = [line for line in err.splitlines() if "fitting the novelty" not in line]
     assert not out and len(lines) == 1 and lines[0].startswith("dhm: error: ")
     assert message in lines[0]
     assert not list(Path().glob("out*"))
+
+
+def test_images_and_parquet(runs: Path, noise: str) -> None:
+    from PIL import Image
+    from pyarrow import parquet
+
+    Path("images").mkdir()
+    for i, pixels in enumerate(np.load(noise)[:5]):
+        Image.fromarray(pixels).save(f"images/{i}.png")
+    run = str(runs / "hybrid")
+    assert main(["score", run, "images", "-o", "out.parquet", "--n_samples", "0"]) == 0
+    table = parquet.read_table("out.parquet").to_pydict()
+    assert list(table) == ["file", "row", "novelty", "novelty_p", "novel"]
+    assert table["novel"] == [True] * 5
+    # An input's score does not depend on what it is scored with.
+    assert main(["score", run, noise, "-o", "all.jsonl", "--n_samples", "0"]) == 0
+    first = [json.loads(line) for line in Path("all.jsonl").read_text().splitlines()][:5]
+    assert table["novelty"] == pytest.approx([row["novelty"] for row in first], rel=1e-4)

@@ -5,6 +5,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).parents[2]
@@ -161,3 +162,36 @@ def test_rows_are_kept_as_runs_end_and_an_error_stops_the_rest(tmp_path: Path) -
         runs.measure(results, [{"seed": seed} for seed in range(3)], run, workers=1)
     # The third may have begun before the second's error was seen; then its row is kept too.
     assert [row["seed"] for row in runs.read(results)] in ([0], [0, 2])
+
+
+def test_novelty_measures() -> None:
+    novelty = script("novelty")
+    known, new = np.array([0.0, 1.0, 2.0, 3.0]), np.array([2.0, 4.0, np.inf])
+    assert novelty.auroc(known, new) == pytest.approx((2.5 + 4 + 4) / 12)
+    assert novelty.fpr95(known, new) == 0.5, "2 and 3, where all of the new is flagged"
+
+
+def test_novelty_tables() -> None:
+    novelty = script("novelty")
+
+    def measured(name: str, **new: float) -> dict[str, Any]:
+        figures = {what: {"combination": value} for what, value in new.items()}
+        return {"experiment": name, "auroc": figures, "fpr95": figures}
+
+    far = [measured("mnist-far", noise=0.5, mnist=0.25)]
+    text = novelty.far_table(far)
+    assert "| mnist: mnist | mnist: noise |" in text, "plain anomalies come last"
+    assert cells(text) == [["combination", "25.0 (25)", "50.0 (50)"]]
+    near = [measured("mnist-near-01", new=0.5), measured("mnist-near-23", new=1.0)]
+    text = novelty.near_table(near + far)
+    assert "| mnist: 0 and 1 | mnist: 2 and 3 | mnist: mean of 2 |" in text
+    assert cells(text) == [["combination", "50.0 (50)", "100.0 (100)", "75.0 (75)"]]
+
+
+def test_every_class_is_left_out_once() -> None:
+    from dhm.config import parse_config
+
+    novelty = script("novelty")
+    assert sorted(c for pair in novelty.PAIRS for c in pair) == list(range(10))
+    for name, experiment in (novelty.EXPERIMENTS | novelty.QUICK).items():
+        parse_config(experiment.job(name)["options"]).for_model()

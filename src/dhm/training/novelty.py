@@ -1,5 +1,6 @@
 """The novelty detector of a run that is already trained."""
 
+import sys
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,7 +17,11 @@ ENOUGH = 500
 
 
 def run_detector(
-    run: str | Path, model: Model, data_dir: str | Path | None = None
+    run: str | Path,
+    model: Model,
+    data_dir: str | Path | None = None,
+    *,
+    progress: bool = False,
 ) -> NoveltyDetector:
     """The detector of a run: the one in its folder, else fitted to its data and kept there.
 
@@ -28,6 +33,7 @@ def run_detector(
         run: a run folder, or a weights file in one.
         model: the weights of that run.
         data_dir: folder to look for the run's data in first.
+        progress: say on standard error that one is fitted.
 
     Raises:
         RunError: the weights lie outside a run folder, and no detector lies beside them.
@@ -51,6 +57,8 @@ def run_detector(
         raise RunError(
             f"{run} has no {FILE}, and does not say what data to fit one to: {error}"
         ) from error
+    if progress:
+        print("dhm: fitting the novelty detector to the run's data, once", file=sys.stderr)
     data = prepare(dataset, config.for_model().for_classes(len(dataset.classes)))
     train, held_out = data.unlabeled or data.labeled, data.validation
     if held_out is not None and len(held_out) < ENOUGH and not train.labeled.all():

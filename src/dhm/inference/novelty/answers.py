@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from dhm.inference.likelihood import log_likelihood
+from dhm.inference.noise import RowNoise
 from dhm.inference.predict import predict_features, predict_latents, predict_logits
 from dhm.models.base import GenerativeModel, LatentModel, Model
 from dhm.nn.device import to_device
@@ -23,10 +24,11 @@ class Answers:
         model: the trained model.
         x: (N, *shape), an array as stored.
         y: (N,) class indices, -1 where unknown; none are known by default.
+        seed: of what is drawn for an input, which depends on it and the seed alone.
     """
 
-    def __init__(self, model: Model, x: Any, y: Any = None) -> None:
-        self.model, self.x = model, x
+    def __init__(self, model: Model, x: Any, y: Any = None, seed: int = 0) -> None:
+        self.model, self.x, self.seed = model, x, seed
         self.y = np.full(x.shape[0], -1) if y is None else np.asarray(y)
 
     def __len__(self) -> int:
@@ -57,7 +59,7 @@ class Answers:
     def log_px(self) -> Tensor:
         """Estimates of log p(x), nats, (N,)."""
         assert isinstance(self.model, GenerativeModel)
-        return log_likelihood(self.model, self.x, N_SAMPLES).value
+        return log_likelihood(self.model, self.x, N_SAMPLES, seed=self.seed).value
 
     @cached_property
     def reconstruction_error(self) -> Tensor:
@@ -65,6 +67,11 @@ class Answers:
         assert isinstance(self.model, LatentModel)
         left_out = self.model.standardize(self.inputs) - self.model.decode(self.z)
         return left_out.square().flatten(1).nanmean(1)
+
+    def normal(self, k: int, n: int) -> Tensor:
+        """k draws of n standard normal numbers for each input, (k, N, n)."""
+        x = self.x.toarray() if hasattr(self.x, "toarray") else self.x
+        return RowNoise(x, self.seed, self.inputs.device).normal(k, n)
 
     @cached_property
     def labels(self) -> Tensor:

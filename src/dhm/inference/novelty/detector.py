@@ -1,7 +1,6 @@
 """`NoveltyDetector`: is this input unlike what the model was trained on?"""
 
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dhm.errors import ConfigError, DataError
+from dhm.errors import ConfigError, DataError, UnsupportedError
+from dhm.inference.chunks import check_examples, evaluating, spans
 from dhm.inference.novelty.answers import Answers
 from dhm.inference.novelty.combination import COMBINATION, Combination, Marginal
 from dhm.inference.novelty.registry import SCORES
@@ -113,12 +113,12 @@ class NoveltyDetector:
             raise DataError("expected at least one training input, found none")
         rows = np.sort(rows[:max_train])
         shaping, calibrating = (x_held_out[np.sort(half)] for half in np.array_split(held, 2))
-        with _asking(model, seed):
-            train = Answers(model, x_train[rows], y[rows])
+        with torch.no_grad():
+            train = Answers(model, x_train[rows], y[rows], seed)
             fitted = {kind: score.fit(train) for kind, score in available(model).items()}
-            combined = {kind: score for kind, score in fitted.items() if score.combined}
-            shaped = _scores(model, combined, shaping)
-            calibration = _scores(model, fitted, calibrating)
+        combined = {kind: score for kind, score in fitted.items() if score.combined}
+        shaped = _scores(model, combined, shaping, seed)
+        calibration = _scores(model, fitted, calibrating, seed)
         combination = Combination(
             {
                 kind: Marginal(shaped[kind].sort().values, score.two_sided)
@@ -138,10 +138,12 @@ class NoveltyDetector:
         """(N,) of one kind, by default the combination's, for inputs as stored; higher is novel.
 
         The combination's is in nats, other kinds are in units of their own. An input for which a
-        score is no number, as one with infinite entries, is as novel as can be: infinity.
+        score is no number, as one with infinite entries, is as novel as can be: infinity. NaN
+        marks a missing entry; the model's p(x) is then that of the others.
 
         Raises:
-            ConfigError: the model cannot give this kind, or there is none of the name.
+            UnsupportedError: the model cannot give this kind.
+            ConfigError: there is no kind of this name.
             DataError: the shape is wrong.
         """
         kind = kind or COMBINATION
@@ -159,8 +161,7 @@ class NoveltyDetector:
             for kind, score in self.fitted.items()
             if kind in wanted or (COMBINATION in wanted and score.combined)
         }
-        with _asking(self.model, seed):
-            found = _scores(self.model, needed, x)
+        found = _scores(self.model, needed, x, seed)
         if COMBINATION in wanted:
             found[COMBINATION] = self.combination(found)
         return {kind: found[kind] for kind in wanted}
@@ -227,7 +228,7 @@ class NoveltyDetector:
         if kind not in SCORES:
             hint = did_you_mean(kind, [COMBINATION, *SCORES])
             raise ConfigError(f"no score of novelty is called {kind!r}{hint}")
-        raise ConfigError(
+        raise UnsupportedError(
             f"{kind} needs {SCORES[kind].requires.what}, which this {self.model.spec.model} has "
             f"not; it has {', '.join(self.kinds)}"
         )
@@ -238,28 +239,16 @@ def available(model: Model) -> dict[str, type[Score]]:
     return {kind: score for kind, score in SCORES.items() if score.requires.met(model)}
 
 
-def _scores(model: Model, fitted: Mapping[str, Score], x: Any) -> dict[str, Tensor]:
+@torch.no_grad()
+def _scores(model: Model, fitted: Mapping[str, Score], x: Any, seed: int) -> dict[str, Tensor]:
     """The scores of inputs by kind, in batches of bounded memory."""
-    n = x.shape[0]
+    check_examples(model, x)
     parts: dict[str, list[Tensor]] = {kind: [] for kind in fitted}
-    # Positions, not a slice: a slice of a read-only memory map would be read-only too.
-    for rows in np.split(np.arange(n), range(_BATCH, n, _BATCH)):
-        asked = Answers(model, x[rows])
-        for kind, score in fitted.items():
-            scores = score(asked).float()
-            parts[kind].append(torch.where(scores.isnan(), torch.inf, scores))
+    for span in spans(x.shape[0], _BATCH):
+        # Positions, not a slice: a slice of a read-only memory map would be read-only too.
+        asked = Answers(model, x[np.asarray(span)], seed=seed)
+        with evaluating(model):
+            for kind, score in fitted.items():
+                scores = score(asked).float()
+                parts[kind].append(torch.where(scores.isnan(), torch.inf, scores))
     return {kind: torch.cat(part) for kind, part in parts.items()}
-
-
-@contextmanager
-def _asking(model: Model, seed: int) -> Iterator[None]:
-    """Evaluation mode, no gradients, and draws from the seed that leave the global ones alone."""
-    device = model.standardize.scale.device
-    was_training = model.training
-    with torch.no_grad(), torch.random.fork_rng([device] if device.type == "cuda" else []):
-        torch.manual_seed(seed)
-        model.eval()
-        try:
-            yield
-        finally:
-            model.train(was_training)

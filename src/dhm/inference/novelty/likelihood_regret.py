@@ -35,7 +35,7 @@ class LikelihoodRegret(Score):
             q = model.posterior(asked.inputs)
         mean, log_sd = q.mean.clone().requires_grad_(), q.stddev.log().requires_grad_()
         # The same noise in every step: chance is no gain.
-        noise = torch.randn(DRAWS, *mean.shape, device=mean.device)
+        noise = asked.normal(DRAWS, mean.shape[1])
         optimizer = torch.optim.Adam([mean, log_sd], STEP_SIZE)
         bounds = []
         for _ in range(STEPS + 1):
