@@ -211,7 +211,9 @@ def near_table(rows: list[Row]) -> str:
 
 def _table(names: list[str], columns: list[tuple[dict[str, float], dict[str, float]]]) -> str:
     """AUROC with FPR95 behind it, both in %, by score and column."""
-    kinds = list(columns[0][0]) if columns else []
+    if not columns:
+        return "Not measured yet."
+    kinds = list(columns[0][0])
     return markdown(
         ["AUROC (FPR95), %", *names],
         [

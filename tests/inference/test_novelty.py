@@ -375,9 +375,9 @@ def test_inputs_that_give_no_number_are_novel(digits: Dataset) -> None:
 def test_labels_may_be_missing(digits: Dataset, model: Model, noise: Bytes) -> None:
     """The predicted class takes the place of a label; those without one are held out first."""
     y = np.where(np.arange(len(digits.train)) % 2, digits.train.y, -1)
-    few = NoveltyDetector.fit(model, digits.train.x, y)
-    none = NoveltyDetector.fit(model, digits.train.x)
-    assert len(few.calibration[COMBINATION]) == len(none.calibration[COMBINATION]) == 168
+    few = NoveltyDetector.fit(model, digits.train.x[:400], y[:400])
+    none = NoveltyDetector.fit(model, digits.train.x[:400])
+    assert len(few.calibration[COMBINATION]) == len(none.calibration[COMBINATION]) == 50
     known = digits.test.x
     for detector in (few, none):
         assert auroc(detector.score(known), detector.score(noise)) > 0.99
