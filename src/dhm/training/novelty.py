@@ -54,6 +54,7 @@ def run_detector(
         ) from error
     dataset = load(config.dataset, data_dir=data_dir or config.data_dir, seed_data=config.seed_data)
     data = prepare(dataset, config.for_model().for_classes(len(dataset.classes)))
+    assert data.validation is not None, "split off by prepare"
     train, held_out = data.unlabeled or data.labeled, data.validation.x
     if len(data.validation) < ENOUGH and not train.labeled.all():
         held_out = None
