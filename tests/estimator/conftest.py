@@ -31,10 +31,10 @@ def blobs() -> tuple[Any, Any]:
 
 @pytest.fixture(scope="session")
 def images() -> tuple[Any, Any]:
-    """60 grey images (60, 8, 8) of floats in [0, 1]: class 0 is bright on the left, 1 right."""
+    """100 grey images (100, 8, 8) of floats in [0, 1]: class 0 is bright on the left, 1 right."""
     rng = np.random.default_rng(0)
-    y = np.arange(60) % 2
-    x = rng.uniform(0, 0.2, (60, 8, 8))
+    y = np.arange(100) % 2
+    x = rng.uniform(0, 0.2, (100, 8, 8))
     x[y == 0, :, :4] += 0.7
     x[y == 1, :, 4:] += 0.7
     return x, y

@@ -176,14 +176,14 @@ def test_images_come_back_as_they_came(quick: Quick, images: Data) -> None:
     for given, image_shape in (
         (x * 16, None),
         (np.repeat(x[..., None], 3, -1), None),
-        ((x * 255).reshape(60, 64), (8, 8)),
+        ((x * 255).reshape(100, 64), (8, 8)),
         ((x * 255).astype(np.uint8), None),
     ):
         model = quick(image_shape=image_shape, epochs=30, lr=0.005).fit(given, y)
         made = model.reconstruct(given[:8])
         assert made.shape == given[:8].shape
         # In the same units: at least as bright as the images are, whatever else was learnt.
-        assert abs(made.mean() - given[:8].mean()) < 0.1 * np.ptp(given)
+        assert abs(made.mean() - given[:8].mean()) < 0.25 * np.ptp(given)
         assert model.score(given, y) == 1.0
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import update_wrapper
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -51,8 +51,6 @@ MANY_LABELS = 500
 REMEMBERED = 5000
 """Training examples that are kept, at most, to judge what is novel."""
 
-T = TypeVar("T")
-
 
 class _Available:
     """A method that exists for models which can answer it, and is an `UnavailableError` for others.
@@ -62,7 +60,7 @@ class _Available:
 
     def __init__(self, method: Callable[..., Any], missing: Callable[[Any], str | None]) -> None:
         self.method, self.missing = method, missing
-        update_wrapper(self, method)
+        update_wrapper(cast(Any, self), method)
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         if instance is None:
@@ -145,6 +143,20 @@ class HybridClassifier(
         >>> model.predict(digits.images[:5]).shape, model.transform(digits.images).shape
         ((5,), (1797, 32))
     """
+
+    classes_: NDArray[Any]
+    layout_: Layout
+    unlabeled_: int | None
+    chosen_: dict[str, tuple[Any, str]]
+    model_: Model
+    history_: list[Row]
+    n_iter_: int
+    seed_: int
+    _options: TrainConfig
+    _optimizers: dict[str, Any] | None
+    _remembered: Examples | None
+    _held_out: Examples | None
+    _detector: Any
 
     def __init__(
         self,
@@ -425,8 +437,8 @@ class HybridClassifier(
             return _padded(x, lambda rows: _log_softmax(predict_logits(self.model_, rows)))
         from dhm.inference import missing as incomplete
 
-        proba = incomplete.predict_proba(self.model_, x, n_samples=self.n_samples, seed=self.seed_)
-        proba = _numpy(proba).clip(np.finfo(np.float32).tiny)
+        found = incomplete.predict_proba(self.model_, x, n_samples=self.n_samples, seed=self.seed_)
+        proba = _numpy(found).clip(np.finfo(np.float32).tiny)
         return np.log(proba / proba.sum(1, keepdims=True))
 
     def score(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> float:

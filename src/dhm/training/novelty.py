@@ -60,11 +60,11 @@ def run_detector(
     if progress:
         print("dhm: fitting the novelty detector to the run's data, once", file=sys.stderr)
     data = prepare(dataset, config.for_model().for_classes(len(dataset.classes)))
-    train, held_out = data.unlabeled or data.labeled, data.validation
-    if held_out is not None and len(held_out) < ENOUGH and not train.labeled.all():
+    assert data.validation is not None, "split off by prepare"
+    train, held_out = data.unlabeled or data.labeled, data.validation.x
+    if len(data.validation) < ENOUGH and not train.labeled.all():
         held_out = None
-    calibration = None if held_out is None else held_out.x
-    detector = NoveltyDetector.fit(model, train.x, train.y, calibration, seed=config.seed)
+    detector = NoveltyDetector.fit(model, train.x, train.y, held_out, seed=config.seed)
     # In a folder of somebody else's it cannot be kept, which only costs the time again.
     with suppress(RunError):
         detector.save(folder / FILE)

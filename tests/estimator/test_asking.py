@@ -1,0 +1,90 @@
+"""Log p(x), draws, missing entries and novelty, asked of one fitted estimator."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.special import logsumexp
+
+from dhm import HybridClassifier
+from dhm.errors import ConfigError, DataError
+
+Data = tuple[Any, Any]
+
+
+@pytest.fixture(scope="module")
+def fitted(images: Data) -> HybridClassifier:
+    """Fitted to 100 images with labels "left" and "right", in units of 0 to 200."""
+    x, y = images
+    names = np.where(y == 0, "left", "right")
+    options = {"n_hidden": 32, "n_aux": 2}
+    model = HybridClassifier(
+        epochs=80, lr=0.005, unsup_weight=1.0, n_latent=2, options=options, random_state=0
+    )
+    return model.fit(x * 200, names)
+
+
+def test_log_likelihood_and_joint(fitted: HybridClassifier, images: Data) -> None:
+    x, y = images[0] * 200, np.where(images[1] == 0, "left", "right")
+    log_px, joint = fitted.score_samples(x), fitted.log_joint(x)
+    assert joint.shape == (100, 2)
+    np.testing.assert_allclose(logsumexp(joint, 1), log_px, atol=1e-4)
+    np.testing.assert_array_equal(fitted.log_joint(x, y), joint[np.arange(100), images[1]])
+    noise = np.random.default_rng(1).uniform(0, 200, (100, 8, 8))
+    assert log_px.mean() > fitted.score_samples(noise).mean() + 5
+    with pytest.raises(DataError, match="a label for each of 100"):
+        fitted.log_joint(x, y[:5])
+
+
+def test_draws_have_the_units_of_x(fitted: HybridClassifier) -> None:
+    one, two = fitted.sample(20), fitted.sample(20)
+    assert one.shape == (20, 8, 8) and one.max() > 100
+    np.testing.assert_array_equal(one, two)
+    mixed = np.array(["left", "right"] * 10)
+    drawn = fitted.sample(20, mixed)
+    assert (fitted.predict(drawn) == mixed).mean() > 0.8
+    assert (fitted.predict(fitted.sample(10, "right")) == "right").mean() > 0.8
+    with pytest.raises(DataError, match="one for each of n = 20"):
+        fitted.sample(20, ["left"])
+
+
+def test_missing_entries(fitted: HybridClassifier, images: Data) -> None:
+    x, y = images[0] * 200, np.where(images[1] == 0, "left", "right")
+    holes = x.copy()
+    holes[:, :, 4:] = np.nan
+    filled = fitted.impute(holes)
+    seen = ~np.isnan(holes)
+    assert filled.dtype == x.dtype and (filled[seen] == x[seen]).all()
+    error = np.square(filled - x)[~seen].mean()
+    assert error < np.square(x.mean(0) - x)[~seen].mean()
+    assert fitted.impute(holes[:5], n_draws=3).shape == (3, 5, 8, 8)
+    proba = fitted.predict_proba(holes)
+    np.testing.assert_allclose(proba.sum(1), 1, atol=1e-6)
+    assert fitted.score(holes, y) > 0.9
+    np.testing.assert_allclose(np.log(proba), fitted.predict_log_proba(holes))
+
+
+def test_training_with_missing_entries(quick: Callable[..., HybridClassifier], blobs: Data) -> None:
+    x, y = blobs
+    holes = np.where(np.random.default_rng(0).random(x.shape) < 0.2, np.nan, x)
+    model = quick(epochs=40, lr=0.01).fit(holes, y)
+    assert model.score(x, y) > 0.9 and np.isfinite(model.score_samples(holes)).all()
+
+
+def test_novelty(fitted: HybridClassifier, images: Data, tmp_path: Path) -> None:
+    x = images[0] * 200
+    noise = np.random.default_rng(1).uniform(0, 200, (30, 8, 8))
+    fresh = fitted.__class__.load(_saved(fitted, tmp_path / "fresh"))
+    with pytest.raises(ConfigError, match="ask for novelty_score once before saving"):
+        fresh.novelty_score(x)
+    assert np.median(fitted.novelty_score(noise)) > np.median(fitted.novelty_score(x))
+    again = HybridClassifier.load(_saved(fitted, tmp_path / "asked"))
+    np.testing.assert_allclose(again.novelty_score(x), fitted.novelty_score(x), rtol=1e-5)
+    fitted._detector = None
+
+
+def _saved(model: HybridClassifier, folder: Path) -> Path:
+    model.save(folder)
+    return folder
