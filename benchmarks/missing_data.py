@@ -67,7 +67,7 @@ METHODS = {
 }
 """By name in the tables, the network that predicts."""
 ON_FEW = ("CNN + KNNImputer", "CNN + IterativeImputer")
-NEIGHBOURS, REGRESSORS, DRAWS = 10, 20, 50
+NEIGHBOURS, REGRESSORS, DRAWS = 10, 20, 200
 
 
 @dataclass(frozen=True)

@@ -161,7 +161,7 @@ class TrainConfig:
     n_hidden: int | None = option(None, "units in a hidden layer", group="model", low=1, model=True)
     hide: float | None = option(
         None,
-        "train for inputs with parts missing: of each input a random share, up to this, is hidden",
+        "train for missing parts: of half of the inputs a random share, up to this, is hidden",
         group="model",
         low=0,
         high=1,

@@ -155,3 +155,12 @@ def test_a_batch_takes_milliseconds() -> None:
         augmentation.strong(u)
         times.append(time.perf_counter() - begin)
     assert min(times) < 0.1
+
+
+def test_strong_copies_take_what_is_missing_for_cut_out() -> None:
+    """One missing pixel must not make the whole image one, by the mean that contrast is about."""
+    images = torch.rand(20, 1, 12, 12)
+    images[:, :, :6] = torch.nan
+    for make in (ImageAugmentation(cutout=0.3), ImageAugmentation(mirror=True, scene=True)):
+        assert make.strong(images).isfinite().all()
+        assert make.weak(images).isnan().any(), "weak copies keep what is missing"

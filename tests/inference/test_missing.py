@@ -298,8 +298,6 @@ def test_hide_at_zero_is_off_exactly() -> None:
         torch.manual_seed(0)
         totals.append(objective(batch, "hybrid").total)
     assert torch.equal(totals[0], totals[1]) and not torch.equal(totals[0], totals[2])
-    assert make("semisup-hdgm", data).missing_value == 0
-    assert make("semisup-hdgm", data, hide=0.5).missing_value == -1, "what is no pixel"
 
 
 def test_unlabelled_and_labelled_inputs_get_holes_and_methods_see_them_whole() -> None:
@@ -311,7 +309,7 @@ def test_unlabelled_and_labelled_inputs_get_holes_and_methods_see_them_whole() -
     for part, whole in ((shown.x, batch.x), (shown.x_unlabeled, batch.x_unlabeled)):
         assert part is not None and whole is not None
         share = part.isnan().float().mean().item()
-        assert 0.2 < share < 0.7
+        assert 0.05 < share < 0.4
         kept = ~part.isnan()
         assert torch.equal(part[kept], whole.float()[kept])
     assert not batch.x.is_floating_point() and shown.positions is batch.positions

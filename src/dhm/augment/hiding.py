@@ -5,11 +5,12 @@ from torch import Tensor
 
 
 def random_holes(shape: torch.Size, most: float, device: torch.device) -> Tensor:
-    """A random share of each example's entries, drawn uniformly up to `most`; True is hidden.
+    """Of half of the examples a random share of the entries, uniform up to `most`; True is hidden.
 
-    Of images whole pixels, all channels together: for half of the examples scattered ones, for the
-    others those in a rectangle, which lies at a border as often as not, so that strips, halves and
-    corners are among the holes. Of vectors scattered features.
+    The other half stays whole, lest a classifier forgets what whole examples look like. Of images
+    pixels are hidden, all channels together: of as many images scattered ones as those in a
+    rectangle, which lies at a border half of the time, so that strips, halves and corners are
+    among the holes. Of vectors scattered features.
 
     Arguments:
         shape: (B, C, H, W) or (B, D).
@@ -24,7 +25,7 @@ def random_holes(shape: torch.Size, most: float, device: torch.device) -> Tensor
         torch.Size([2, 1, 8, 8])
     """
     n, *event = shape
-    share = most * torch.rand(n, 1, device=device)
+    share = most * torch.rand(n, 1, device=device) * (torch.rand(n, 1, device=device) < 0.5)
     if len(event) == 1:
         return torch.rand(n, *event, device=device) < share
     _, height, width = event

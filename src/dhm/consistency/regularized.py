@@ -27,8 +27,8 @@ class Regularized(nn.Module):
 
     Labelled inputs are shown to that player as weak copies. Unlabelled ones, from which densities
     are learnt, come as they are: of a model without an unlabelled stream the labelled inputs
-    themselves take that place. With `hide` the model's own losses are of what a random part of each
-    input leaves to see, NaN in place of the others; the methods see inputs whole.
+    themselves take that place. With `hide` the model's own losses see some inputs with random
+    holes, NaN in place of entries; the methods see inputs whole.
 
     Arguments:
         model: the model.
