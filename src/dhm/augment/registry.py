@@ -25,8 +25,15 @@ def _images(shape: tuple[int, ...], mirror: bool) -> Augmentation:
     if mirror:
         # Things that stand upright and fill the frame tell their class by small parts, a collar or
         # a zip, which a large affine map blurs.
-        small = {"rotation": 4.0, "log_scale": 0.06, "shear": 0.04, "translation": 0.05}
-        return ImageAugmentation(mirror=True, **small, log_contrast=0.3, cutout=0.5)
+        return ImageAugmentation(
+            mirror=True,
+            rotation=4.0,
+            log_scale=0.06,
+            shear=0.04,
+            translation=0.05,
+            log_contrast=0.3,
+            cutout=0.5,
+        )
     # What is cut out of a thin stroke may be all that told its class: no cutout in writing.
     return ImageAugmentation()
 
