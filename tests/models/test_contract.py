@@ -1,5 +1,6 @@
 """What every model must keep: players, gradients, prediction, saving and loading."""
 
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
@@ -234,3 +235,11 @@ def test_paper_network_has_the_originals_layers(shape: tuple[int, ...]) -> None:
             flat = p.detach().flatten(1)
             gram = flat @ flat.T if flat.shape[0] <= flat.shape[1] else flat.T @ flat
             torch.testing.assert_close(gram, torch.eye(len(gram)), atol=1e-4, rtol=0)
+
+
+def test_a_model_from_before_an_option_was_made_loads(tmp_path: Path) -> None:
+    model = make("supervised-hdgm", "small", (6,))
+    options = {name: value for name, value in model.spec.options.items() if name != "hide"}
+    model.spec = replace(model.spec, options=options)
+    save_model(model, tmp_path / "model.safetensors")
+    assert load_model(tmp_path).spec.options == {**options, "hide": 0.0}

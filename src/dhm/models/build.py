@@ -85,6 +85,9 @@ def load_model(path: str | Path, device: str = "cpu") -> Model:
             if not isinstance(stored, dict) or stored.pop("format", None) != FORMAT:
                 raise RunError(f"{path} is not a model of dhm: its header lacks format {FORMAT!r}")
             stored |= {"shape": tuple(stored["shape"]), "classes": tuple(stored["classes"])}
+            # An option that came later has a default which leaves models as they were.
+            usual = model_class(stored["model"]).options[stored["network"]]
+            stored["options"] = {**usual, **stored["options"]}
             model = model_from_spec(ModelSpec(**stored))
             model.load_state_dict({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
     except RunError:
