@@ -17,7 +17,7 @@ from dhm.models.discriminative import Softmax
 from dhm.models.explicit import SupervisedHDGM
 from dhm.models.implicit import SemisupALI
 from dhm.nn.distributions import LIKELIHOODS
-from dhm.nn.hybrid import ClassifierOnLatent, Decoder, HybridParts
+from dhm.nn.hybrid import ClassifierOnLatent, Decoder, Encoder, HybridParts
 from dhm.nn.layers import GaussianHead, LikelihoodHead
 from dhm.nn.priors import ClassMixture, spherical
 
@@ -54,7 +54,7 @@ def explicit(prior: str = "gaussian") -> SupervisedHDGM:
     torch.manual_seed(1)
     head = LikelihoodHead(2, (2,), LIKELIHOODS["gaussian"])
     parts = HybridParts(
-        nn.Identity(), nn.Identity(), Decoder(head, GaussianHead(2, 0)), LinearClassifier()
+        nn.Identity(), Encoder(2, 2, 0, 8), Decoder(head, GaussianHead(2, 0)), LinearClassifier()
     )
     model = SupervisedHDGM(spec, parts).eval()
     with torch.no_grad():
@@ -73,7 +73,7 @@ def implicit() -> SemisupALI:
     model = SemisupALI(ModelSpec("semisup-ali", "small", (2,), "float32", CLASSES, options)).eval()
     z = model.sample_prior(1000)
     with torch.no_grad():
-        logits = model.logits_given_z(model.standardize.inverse(model.draw(z)), z[None])[0]
+        logits = model.logits(model.standardize.inverse(model.draw(z)))
         # Random weights hardly tell one pair from another.
         (last,) = [m for m in model.critic.logits.modules() if hasattr(m, "bias")]
         model.critic.logits = nn.Sequential(last, Spread(logits.mean(0), 3 / logits.std(0)))
@@ -91,12 +91,12 @@ class Spread(nn.Module):
 
 @torch.no_grad()
 def ancestral(model: LatentModel, label: int, n: int) -> Tensor:
-    """Exact draws of p(x|y): those of (z, x, y), in this order, that have the label."""
+    """Exact draws of p(x|y): those of (x, y), in this order, that have the label."""
     kept: list[Tensor] = []
     while sum(map(len, kept)) < n:
         z = model.sample_prior(4000)
         x = model.standardize.inverse(model.draw(z))
-        y = torch.distributions.Categorical(logits=model.logits_given_z(x, z[None])[0]).sample()
+        y = torch.distributions.Categorical(logits=model.logits(x)).sample()
         kept.append(x[y == label])
     return torch.cat(kept)[:n]
 
@@ -137,11 +137,13 @@ def test_with_a_prior_of_classes_a_class_is_a_known_gaussian() -> None:
     model = explicit("classes")
     assert isinstance(model.prior, ClassMixture)
     model.prior.means.data = torch.tensor([[2.0, 0.0], [0.0, 2.0], [-2.0, -1.0]])
-    logits = model.classifier.logits
-    with torch.no_grad():  # p(y|x, z) is then p(y|z) of the prior
-        logits.weight.copy_(torch.cat([torch.zeros(3, 2), model.prior.means], 1))
-        logits.bias.copy_(-0.5 * model.prior.means.square().sum(1))
-    root = torch.linalg.cholesky(W @ W.T + SIGMA**2 * torch.eye(2))
+    logits, covariance = model.classifier.logits, W @ W.T + SIGMA**2 * torch.eye(2)
+    means = model.prior.means.detach() @ W.T
+    slopes = torch.linalg.solve(covariance, means.T).T
+    with torch.no_grad():  # p(y|x, z) is then p(y|x) of the mixture
+        logits.weight.copy_(torch.cat([slopes, torch.zeros(3, 2)], 1))
+        logits.bias.copy_(-0.5 * (slopes * means).sum(1))
+    root = torch.linalg.cholesky(covariance)
     for label, mean in enumerate(model.prior.means.detach()):
         x = (sample_given_label(model, label, 1000).x - SHIFT) / SCALE
         white = torch.linalg.solve_triangular(root, (x - W @ mean).T, upper=False)
@@ -184,8 +186,8 @@ def test_a_class_that_p_x_hardly_makes_warns() -> None:
     assert even.effective_sample_size == pytest.approx(40, rel=1e-4)
     with pytest.warns(FewEffectiveSamplesWarning, match="39 candidates for class 'c'.* 40"):
         assert sample_given_label(model, 2, 10, n_candidates=39).x.shape == (10, 2)
-    with torch.no_grad():  # the class lies where |z| is above 4
-        model.classifier.logits.weight[2, 2] = 50.0
+    with torch.no_grad():  # the class lies where x is more than 4 above its mean
+        model.classifier.logits.weight[2, 0] = 50.0
         model.classifier.logits.bias[2] = -200.0
     with pytest.warns(FewEffectiveSamplesWarning):
         few = sample_given_label(model, 2, 10, n_candidates=5000)

@@ -20,12 +20,12 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.distributions import Bernoulli, Independent
 
 from dhm.errors import ConfigError
 from dhm.inference.abilities import require_density
 from dhm.inference.predict import BATCH, _in_batches
 from dhm.models.base import GenerativeModel, Model
+from dhm.nn.distributions import is_grey
 
 ENTRIES = 2**22
 """Entries of p(x|z) held at a time."""
@@ -162,7 +162,7 @@ def _moments(model: GenerativeModel, z: Tensor, weights: Tensor) -> Tensor:
     weights = weights.view(*weights.shape, *(1 for _ in p.event_shape))
     mean = (weights * means).sum(0)
     variance = (weights * (means - mean).square()).sum(0)
-    if not _is_grey(p):
+    if not is_grey(p):
         variance = variance + (weights * p.variance).sum(0)
     return torch.stack([mean, variance.sqrt()])
 
@@ -170,13 +170,7 @@ def _moments(model: GenerativeModel, z: Tensor, weights: Tensor) -> Tensor:
 def _draws(model: GenerativeModel, z: Tensor, weights: Tensor, n: int) -> Tensor:
     """Draws of x from p(x|x_o), (n, B, *shape), network inputs."""
     chosen = torch.multinomial(weights.T, n, replacement=True).T
-    p = model.p_x(z[chosen, torch.arange(len(chosen[0]), device=chosen.device)])
-    return p.mean if _is_grey(p) else p.sample()
-
-
-def _is_grey(p: Independent) -> bool:
-    """Whether values are probabilities: those of pixels of a Bernoulli p(x|z)."""
-    return isinstance(p.base_dist, Bernoulli) and len(p.event_shape) == 3
+    return model.draw(z[chosen, torch.arange(len(chosen[0]), device=chosen.device)])
 
 
 def _rows_at_a_time(model: Model, n: int) -> int:

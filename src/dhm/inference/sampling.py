@@ -80,10 +80,13 @@ def sample_given_label(
 ) -> Draws:
     """n draws of p(x|y) by sampling-importance-resampling, exact in the limit of many candidates.
 
-    Candidates (x, z) come from p(x, z), and n of them are chosen with probabilities proportional to
-    p(y|x, z), none twice. With `--prior classes` they come from where p(z|y) has its mass, and
-    p(z) over that joins the weight. More are drawn until they are worth 4 n equally weighted ones,
-    or there are `n_candidates`; only those chosen so far are kept.
+    Candidates x come from p(x), and n of them are chosen with probabilities proportional to p(y|x),
+    none twice. That is p(y|x, z) at the mean of q(z|x), as in training and prediction, and not at
+    the z that x was made from: the classifier has learnt nothing of z that data do not have, and
+    where p(x) has little weight in training the prior draws many of them. With `--prior classes`
+    candidates come from where p(z|y) has its mass, and p(z) over that joins the weight. More are
+    drawn until they are worth 4 n equally weighted ones, or there are `n_candidates`; only those
+    chosen so far are kept.
 
     References:
         Rubin, The SIR algorithm, JASA 1987; for the choice without replacement, Ohlsson, Sequential
@@ -191,7 +194,7 @@ def _candidates(model: LatentModel, label: int, n: int) -> tuple[Tensor, Tensor,
     """n pairs (x, z), x as stored, and the logarithms of their weights as draws of p(x, z|y)."""
     z, log_ratio = model.propose(label, n)
     x = model.standardize.inverse(model.draw(z))
-    log_py = model.logits_given_z(x, z[None])[0].log_softmax(-1)[:, label]
+    log_py = model.logits(x).log_softmax(-1)[:, label]
     return x, z, log_ratio + log_py
 
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution, Independent
 
 from dhm.errors import DataError
+from dhm.nn.distributions import draw
 from dhm.nn.layers import Standardize
 from dhm.nn.priors import spherical
 
@@ -176,7 +177,7 @@ class LatentModel(Model):
         """Whether what makes x from z is trained, so that `decode` means something."""
 
     def draw(self, z: Tensor) -> Tensor:
-        """A draw of p(x|z), or G(z), for each z (B, n_latent): network inputs (B, *shape)."""
+        """A draw of p(x|z), or G(z), for each z (..., n_latent): network inputs (..., *shape)."""
         return self.decode(z)
 
     def propose(self, label: int, n: int) -> tuple[Tensor, Tensor]:
@@ -234,7 +235,7 @@ class GenerativeModel(LatentModel):
         return self.has_density
 
     def draw(self, z: Tensor) -> Tensor:
-        return self.p_x(z).sample()
+        return draw(self.p_x(z))
 
     def path(self, start: Tensor, end: Tensor, t: Tensor) -> Tensor:
         return spherical(start, end, t)

@@ -57,6 +57,26 @@ def observed_log_prob(p: Independent, x: Tensor) -> Tensor:
     return entries.flatten(-p.reinterpreted_batch_ndims).sum(-1)
 
 
+def is_grey(p: Independent) -> bool:
+    """Whether values are themselves probabilities: grey levels of images under a Bernoulli p(x|z).
+
+    A draw of zeros and ones is then no image of the kind that the model has seen.
+    """
+    return isinstance(p.base_dist, Bernoulli) and len(p.event_shape) == 3
+
+
+def draw(p: Independent) -> Tensor:
+    """A draw of x from p(x|z); of grey levels, that a Bernoulli takes as probabilities, the mean.
+
+    Example:
+        >>> import torch
+        >>> draw(LIKELIHOODS["bernoulli"].make(torch.zeros(1, 1, 2, 2), 3))
+        tensor([[[0.5000, 0.5000],
+                 [0.5000, 0.5000]]])
+    """
+    return p.mean if is_grey(p) else p.sample()
+
+
 class DiscretizedLogistic(Distribution):
     """Logistic density integrated over the `levels` equal bins of an 8-bit pixel in [0, 1].
 
