@@ -235,5 +235,5 @@ def test_verbose_says_what_was_chosen(
     model = quick(epochs=None, verbose=1, callbacks=[lambda row: True]).fit(*images)
     said = capsys.readouterr().err
     assert "model supervised-hdgm (all examples have a label)" in said
-    assert "epochs 40 (" in said and "epoch  1/40" in said
+    assert "epochs 30 (" in said and "epoch  1/30" in said
     assert model.chosen_["network"] == ("small", "the default")

@@ -348,8 +348,6 @@ class HybridClassifier(
             self.layout_.shape,
             len(examples),
             int(examples.labeled.sum()),
-            len(self.classes_),
-            bool(has_missing(examples.x).any()),
         )
         options, reasons = choose(facts, given, self.consistency)
         config = parse_config({**options, "seed": seed, "device": self.device}).for_model()
