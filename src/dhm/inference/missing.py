@@ -13,8 +13,6 @@ References:
     learning?, ICLR 2022.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from math import prod
 from typing import Any, NamedTuple
 
@@ -23,7 +21,8 @@ from torch import Tensor
 
 from dhm.errors import ConfigError
 from dhm.inference.abilities import require_density
-from dhm.inference.predict import BATCH, _in_batches
+from dhm.inference.noise import seeded
+from dhm.inference.predict import BATCH, in_batches
 from dhm.models.base import GenerativeModel, Model
 from dhm.nn.distributions import is_grey
 
@@ -86,9 +85,9 @@ def impute(
         spread = spread * model.standardize.scale * missing
         return torch.cat([spread[None], filled]).transpose(0, 1)
 
-    with _seeded(model, seed):
+    with seeded(seed, model.standardize.scale.device):
         at_a_time = _rows_at_a_time(model, max(n_samples, n_draws))
-        rows = _in_batches(model, x, at_a_time, compute).transpose(0, 1)
+        rows = in_batches(model, x, at_a_time, compute).transpose(0, 1)
     return Imputation(rows[1], rows[0], rows[2:])
 
 
@@ -133,8 +132,8 @@ def predict_proba(model: Model, x: Any, *, n_samples: int = 100, seed: int = 0) 
             p_y[rows] = learnt * p_y[rows] + (1 - learnt) * averaged
         return p_y
 
-    with _seeded(model, seed):
-        return _in_batches(model, x, BATCH, compute)
+    with seeded(seed, model.standardize.scale.device):
+        return in_batches(model, x, BATCH, compute)
 
 
 def _averaged(model: GenerativeModel, x: Tensor, n_samples: int) -> Tensor:
@@ -180,12 +179,3 @@ def _rows_at_a_time(model: Model, n: int) -> int:
 def _check(n: int, name: str) -> None:
     if n < 1:
         raise ConfigError(f"{name} should be at least 1, found {n}")
-
-
-@contextmanager
-def _seeded(model: Model, seed: int) -> Iterator[None]:
-    """Draws within come from the seed, and leave the global generator as it was."""
-    device = model.standardize.scale.device
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        torch.manual_seed(seed)
-        yield

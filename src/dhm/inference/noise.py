@@ -1,5 +1,7 @@
-"""Random numbers that belong to an input: what is drawn for it depends on it and the seed alone."""
+"""Random numbers of a question: from its seed, or from the seed and the input asked about."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from hashlib import blake2b
 
 import numpy as np
@@ -48,3 +50,11 @@ class RowNoise:
 
     def _stacked(self, rows: list[NDArray[np.float32]]) -> Tensor:
         return torch.from_numpy(np.stack(rows, 1)).to(self._device, non_blocking=True)
+
+
+@contextmanager
+def seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """Within it torch's generators start from the seed; after it, they are as they were."""
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        yield

@@ -15,12 +15,12 @@ BATCH = 1000
 
 def predict_logits(model: Model, x: Any) -> Tensor:
     """Logits of p(y|x), (N, K) on the model's device, from an array as stored."""
-    return _in_batches(model, x, BATCH, model.logits)
+    return in_batches(model, x, BATCH, model.logits)
 
 
 def predict_latent(model: LatentModel, x: Any) -> Tensor:
     """z of each input, (N, n_latent) on the model's device: E(x), or the mean of q(z|x)."""
-    return _in_batches(model, x, BATCH, model.encode)
+    return in_batches(model, x, BATCH, model.encode)
 
 
 def reconstruct(model: LatentModel, x: Any) -> Tensor:
@@ -29,21 +29,22 @@ def reconstruct(model: LatentModel, x: Any) -> Tensor:
     def compute(part: Tensor) -> Tensor:
         return model.standardize.inverse(model.decode(model.encode(part)))
 
-    return _in_batches(model, x, BATCH, compute)
+    return in_batches(model, x, BATCH, compute)
 
 
 def predict_features(model: Model, x: Any) -> Tensor:
     """What the last layer of p(y|x) sees, (N, d) on the model's device."""
-    return _in_batches(model, x, BATCH, model.features)
+    return in_batches(model, x, BATCH, model.features)
 
 
 def predict_latents(model: LatentModel, x: Any) -> Tensor:
     """z of inputs, E(x) or the mean of q(z|x), (N, n_latent) on the model's device."""
-    return _in_batches(model, x, BATCH, model.encode)
+    return in_batches(model, x, BATCH, model.encode)
 
 
 @torch.no_grad()
-def _in_batches(model: Model, x: Any, batch: int, compute: Callable[[Tensor], Tensor]) -> Tensor:
+def in_batches(model: Model, x: Any, batch: int, compute: Callable[[Tensor], Tensor]) -> Tensor:
+    """What is computed of all examples, so many at a time, with the model in evaluation mode."""
     check_inputs(model, x)
     device = model.standardize.scale.device
     was_training = model.training

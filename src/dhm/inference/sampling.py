@@ -1,8 +1,6 @@
 """New x from p(x) and from p(x|y), and what lies between two x, in units of the stored inputs."""
 
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,6 +10,7 @@ from torch import Tensor
 from dhm.errors import ConfigError, DataError, FewEffectiveSamplesWarning
 from dhm.inference.abilities import require_classifier, require_samples
 from dhm.inference.chunks import evaluating, pairs_at_once, spans
+from dhm.inference.noise import seeded
 from dhm.models.base import LatentModel, Model, check_inputs
 from dhm.nn.device import to_device
 
@@ -55,7 +54,7 @@ def sample(model: Model, n: int, *, seed: int = 0, mean: bool = False) -> Tensor
     """
     model = require_samples(model)
     _check_count("draws", n)
-    with evaluating(model), _seeded(seed, model):
+    with evaluating(model), seeded(seed, model.standardize.scale.device):
         return decoded(model, model.sample_prior(n), mean=mean)
 
 
@@ -126,7 +125,7 @@ def sample_given_label(
     # In double precision, as sums of squares of many small weights would be lost.
     total = squares = torch.zeros((), dtype=torch.float64)
     effective = 0.0
-    with evaluating(model), _seeded(seed, model):
+    with evaluating(model), seeded(seed, model.standardize.scale.device):
         for chunk in spans(n_candidates, min(CANDIDATES, pairs_at_once(model.spec.shape))):
             x, z, log_w = _candidates(model, label, len(chunk))
             reservoir.add(x, z, log_w)
@@ -219,15 +218,6 @@ class _Reservoir:
             x, z = torch.cat([self.x, x]), torch.cat([self.z, z])
         self.keys, best = keys.topk(min(self.n, len(keys)))
         self.x, self.z = x[best], z[best]
-
-
-@contextmanager
-def _seeded(seed: int, model: Model) -> Iterator[None]:
-    """Within it torch's generator starts from the seed; after it, it is as it was."""
-    device = model.standardize.scale.device
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        torch.manual_seed(seed)
-        yield
 
 
 def _check_count(what: str, n: int, least: int = 1) -> None:

@@ -7,6 +7,7 @@ import torch
 
 from dhm.data.dataset import Examples
 from dhm.evaluation.pictures import image_grid, reconstruction_grid, save_image
+from dhm.inference.noise import seeded
 from dhm.models.base import LatentModel, Model
 from dhm.nn.device import to_device
 from dhm.training.run_folder import RunFolder
@@ -25,10 +26,8 @@ def has_pictures(model: Model) -> TypeGuard[LatentModel]:
 @torch.no_grad()
 def sample_images(model: LatentModel, n: int, seed: int) -> Any:
     """What n draws of z decode to, (n, C, H, W) pixels in [0, 1], as a numpy array."""
-    device = model.standardize.scale.device
     model.eval()
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        torch.manual_seed(seed)
+    with seeded(seed, model.standardize.scale.device):
         return model.decode(model.sample_prior(n)).clamp(0, 1).cpu().numpy()
 
 
