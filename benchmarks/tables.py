@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import estimator
 import few_labels
 import first_runs
 import hybrid_gain
@@ -98,6 +99,14 @@ SECTIONS = (
         "describes the scores. Far novelty first, then classes left out of training, then what it "
         "took. On digits the scores of the combination were chosen; the others were not looked at.",
         (novelty.far_table, novelty.near_table, novelty.cost_table),
+    ),
+    Section(
+        "The estimator with its defaults",
+        "estimator.py",
+        "estimator.jsonl",
+        "`HybridClassifier` beside what scikit-learn offers, all with their defaults, on the same "
+        "splits and labels. The second table is the time of a default fit.",
+        (estimator.table, estimator.timings),
     ),
     Section(
         "First runs",
