@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import estimator
 import few_labels
 import first_runs
 import hybrid_gain
@@ -20,6 +19,8 @@ import methods
 import novelty
 import step_overhead
 from _runs import FOLDER, Row, read
+
+import estimator
 
 PAGE = Path(__file__).parents[1] / "docs" / "results.md"
 INTRODUCTION = """# Results
