@@ -20,6 +20,8 @@ import novelty
 import step_overhead
 from _runs import FOLDER, Row, read
 
+import estimator
+
 PAGE = Path(__file__).parents[1] / "docs" / "results.md"
 INTRODUCTION = """# Results
 
@@ -98,6 +100,14 @@ SECTIONS = (
         "describes the scores. Far novelty first, then classes left out of training, then what it "
         "took. On digits the scores of the combination were chosen; the others were not looked at.",
         (novelty.far_table, novelty.near_table, novelty.cost_table),
+    ),
+    Section(
+        "The estimator with its defaults",
+        "estimator.py",
+        "estimator.jsonl",
+        "`HybridClassifier` beside what scikit-learn offers, all with their defaults, on the same "
+        "splits and labels. The second table is the time of a default fit.",
+        (estimator.table, estimator.timings),
     ),
     Section(
         "First runs",
