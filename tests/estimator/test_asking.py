@@ -1,15 +1,18 @@
 """Log p(x), draws, missing entries and novelty, asked of one fitted estimator."""
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from scipy.special import logsumexp
 
 from dhm import HybridClassifier
 from dhm.errors import ConfigError, DataError
+from dhm.estimator.estimator import _numpy
 
 Data = tuple[Any, Any]
 
@@ -83,6 +86,57 @@ def test_novelty(fitted: HybridClassifier, images: Data, tmp_path: Path) -> None
     again = HybridClassifier.load(_saved(fitted, tmp_path / "asked"))
     np.testing.assert_allclose(again.novelty_score(x), fitted.novelty_score(x), rtol=1e-5)
     fitted._detector = None
+
+
+def test_p_values_of_novelty(
+    quick: Callable[..., HybridClassifier], blobs: Data, tmp_path: Path
+) -> None:
+    x, y = blobs
+    # New ones of the same kind: further draws around the same three centres.
+    rng = np.random.default_rng(2)
+    centres = np.stack([x[y == k].mean(0) for k in range(3)])
+    more, fresh = (centres[np.arange(n) % 3] + rng.normal(0, 0.5, (n, 4)) for n in (60, 600))
+    validation = more, np.arange(60) % 3
+    model = quick(epochs=20, lr=0.01, n_samples=5).fit(x, y, validation_data=validation)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        p = model.novelty_p_value(fresh)
+    assert len(model._novelty_detector().calibration["combination"]) == 30
+    # Exact on average over 30 calibration examples: Beta distributed, with a deviation of 0.05.
+    assert (p <= 0.1).mean() < 0.25 and p.min() > 0.999 / 31
+    assert (model.novelty_p_value(x * 100) < 0.1).mean() > 0.9
+    model.save(tmp_path / "kept")
+    again = HybridClassifier.load(tmp_path / "kept")
+    np.testing.assert_allclose(again.novelty_p_value(fresh), p, atol=1e-6)
+    expected = _numpy(model._novelty_detector().score(fresh.astype(np.float32), seed=model.seed_))
+    np.testing.assert_array_equal(model.novelty_score(fresh), expected)
+    trained_on = quick(n_samples=5).fit(x, y)
+    with pytest.warns(UserWarning, match="hold out 20 or more"):
+        trained_on.novelty_p_value(x)
+
+
+def test_doubles_are_made_on_the_cpu(
+    quick: Callable[..., HybridClassifier], blobs: Data, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some devices have none: stands for one by refusing tensors that were not moved first."""
+    cpu, double = torch.Tensor.cpu, torch.Tensor.double
+
+    def moved(x: Any) -> Any:
+        x = cpu(x).clone()
+        x.moved = True
+        return x
+
+    def checked(x: Any) -> Any:
+        assert getattr(x, "moved", False), "double precision on the model's device"
+        return double(x)
+
+    model = quick(n_samples=5).fit(*blobs)
+    monkeypatch.setattr(torch.Tensor, "cpu", moved)
+    monkeypatch.setattr(torch.Tensor, "double", checked)
+    assert np.isfinite(model.predict_proba(blobs[0])).all()
+    assert np.isfinite(model.score_samples(blobs[0])).all()
+    assert np.isfinite(model.novelty_score(blobs[0])).all()
+    assert model.sample(3, 1).shape == (3, 4)
 
 
 def _saved(model: HybridClassifier, folder: Path) -> Path:

@@ -1,7 +1,6 @@
 """What fitting and asking promise."""
 
 import copy
-import json
 import pickle
 import random
 from collections.abc import Callable
@@ -18,6 +17,8 @@ from sklearn.exceptions import NotFittedError
 import dhm
 from dhm import HybridClassifier
 from dhm.errors import ConfigError, DataError, RunError, UnavailableError
+from dhm.estimator import storage
+from dhm.models.build import save_model
 
 Quick = Callable[..., HybridClassifier]
 Data = tuple[Any, Any]
@@ -127,6 +128,51 @@ def test_partial_fit_learns_call_after_call(quick: Quick, blobs: Data) -> None:
     assert model.score(x, y) > 0.9
     with pytest.raises(DataError, match="at least one label"):
         model.partial_fit(x[:3], [-1, -1, -1])
+    with pytest.raises(
+        ValueError, match=r"expected \[0, 1, 2, 3\], as when first .*found \[0, 1\]"
+    ):
+        model.partial_fit(x[:40], y[:40], classes=[0, 1])
+    model.partial_fit(x[:40], y[:40], classes=[3, 2, 1, 0])
+
+
+def test_novelty_is_judged_by_all_calls(quick: Quick, blobs: Data) -> None:
+    x, y = blobs
+    streams = [quick(), quick()]
+    for start in (0, 40, 80):
+        for stream in streams:
+            stream.partial_fit(x[start : start + 40], y[start : start + 40], classes=[0, 1, 2])
+    kept = [stream._memory.examples for stream in streams]
+    assert {row.tobytes() for row in kept[0].x} == {row.tobytes() for row in x.astype(np.float32)}
+    np.testing.assert_array_equal(kept[0].x, kept[1].x)
+    np.testing.assert_array_equal(streams[0].novelty_score(x), streams[1].novelty_score(x))
+
+
+def test_features_far_from_zero(quick: Quick, blobs: Data, tmp_path: Path) -> None:
+    """Times in seconds since 1970 differ by less than float32 can hold."""
+    x, y = blobs
+    far = x + 1.7e9
+    model = quick(epochs=40, lr=0.01, n_samples=5).fit(far, y)
+    assert model.score(far, y) > 0.9
+    model.save(tmp_path / "kept")
+    again = HybridClassifier.load(tmp_path / "kept")
+    np.testing.assert_array_equal(again.predict_proba(far), model.predict_proba(far))
+    drawn = model.sample(50)
+    assert drawn.dtype == np.float64 and np.abs(drawn.mean(0) - far.mean(0)).max() < 5
+    assert len(np.unique(drawn[:, 0])) == 50
+    assert (model.predict(model.sample(20, y[0])) == y[0]).mean() > 0.7
+    holes = np.where(np.arange(4) == 1, np.nan, far[:10])
+    filled = model.impute(holes)
+    assert (filled[:, 0] == far[:10, 0]).all() and np.abs(filled - far[:10]).max() < 50
+
+
+def test_images_in_other_units_are_refused(quick: Quick, images: Data) -> None:
+    x, y = images
+    model = quick().fit(x, y)
+    for ask in (model.predict, model.score_samples, model.novelty_score):
+        with pytest.raises(DataError, match="pixels from 0 to 1, as in training"):
+            ask(x * 255)
+    bright = np.where(x > 0.8, x + 0.2, x)
+    assert model.score(bright, y) > 0 and (model.score_samples(bright) <= 0).all()
 
 
 @pytest.mark.parametrize("model", ["auto", "softmax", "semisup-ali"])
@@ -160,16 +206,80 @@ def test_copies_answer_alike(
 def test_damaged_folders(quick: Quick, blobs: Data, tmp_path: Path) -> None:
     with pytest.raises(RunError, match="no estimator"):
         HybridClassifier.load(tmp_path)
-    quick().fit(*blobs).save(tmp_path)
-    file = tmp_path / "estimator.json"
-    whole = json.loads(file.read_text())
-    for change in ({"format": "other"}, {"params": {"colour": 1}}, {"classes": {"dtype": "V8"}}):
-        file.write_text(json.dumps(whole | change))
-        with pytest.raises(RunError):
+    fitted = quick().fit(*blobs)
+    fitted.save(tmp_path)
+    model, whole = storage.read(tmp_path)
+    for change, message in (
+        ({"format": "other"}, "lacks format"),
+        ({"params": {"colour": 1}}, "colour"),
+        ({"classes": {"dtype": "V8", "values": []}}, "unexpected type"),
+        ({"classes": storage.array_to_json([0, 1])}, r"classes are \[0, 1\]"),
+    ):
+        save_model(
+            model, tmp_path / "model.safetensors", {"format": storage.FORMAT} | whole | change
+        )
+        with pytest.raises(RunError, match=message):
             HybridClassifier.load(tmp_path)
-    file.write_text("{")
-    with pytest.raises(RunError, match="cannot read"):
+    save_model(model, tmp_path / "model.safetensors")
+    with pytest.raises(RunError, match="not an estimator"):
         HybridClassifier.load(tmp_path)
+    (tmp_path / "model.safetensors").write_bytes(b"{")
+    with pytest.raises(RunError, match="damaged"):
+        HybridClassifier.load(tmp_path)
+
+
+def test_saving_replaces_estimators_alone(quick: Quick, blobs: Data, tmp_path: Path) -> None:
+    x, y = blobs
+    fitted = quick().fit(x, y)
+    run, other = tmp_path / "run", tmp_path / "other"
+    run.mkdir()
+    (run / "config.yaml").write_text("model: softmax")
+    save_model(fitted.model_, other / "model.safetensors")
+    for folder in (run, other):
+        before = {file.name: file.read_bytes() for file in folder.iterdir()}
+        with pytest.raises(RunError, match="in a folder of its own"):
+            fitted.save(folder)
+        assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
+    fitted.novelty_score(x)
+    fitted.save(tmp_path / "kept")
+    names = np.array(["red", "green", "blue"])[y]
+    quick().fit(x, names).save(tmp_path / "kept")
+    assert HybridClassifier.load(tmp_path / "kept").classes_.tolist() == ["blue", "green", "red"]
+    assert (tmp_path / "kept" / "novelty.safetensors").is_file()  # of other weights, and not read
+    with pytest.raises(ConfigError, match="ask for novelty_score once"):
+        HybridClassifier.load(tmp_path / "kept").novelty_score(x)
+    fitted.save(tmp_path / "kept")
+    (tmp_path / "kept" / "novelty.safetensors").unlink()  # as after a stop between the two
+    with pytest.warns(UserWarning, match="novelty cannot be asked for"):
+        again = HybridClassifier.load(tmp_path / "kept")
+    assert (again.predict(x) == fitted.predict(x)).all()
+
+
+def test_a_fit_that_fails_leaves_what_was_fitted(quick: Quick, blobs: Data) -> None:
+    x, y = blobs
+    model = quick().fit(x, y)
+    before, history = model.predict_proba(x), model.history_
+
+    def stop(row: Any) -> None:
+        raise RuntimeError("stop")
+
+    for arguments, labels, error in (
+        ({}, np.zeros(120), DataError),
+        ({"options": {"colour": 3}}, y, ConfigError),
+        ({"callbacks": [stop]}, y, RuntimeError),
+        ({"callbacks": [stop], "warm_start": True}, y, RuntimeError),
+    ):
+        params = model.get_params()
+        with pytest.raises(error):
+            model.set_params(**arguments).fit(x[:, ::-1], labels)
+        model.set_params(**params)
+        np.testing.assert_array_equal(model.predict_proba(x), before)
+        assert model.history_ is history
+    with pytest.raises(DataError):
+        model.partial_fit(x[:3], [-1, -1, -1])
+    np.testing.assert_array_equal(model.predict_proba(x), before)
+    model.set_params(epochs=1).fit(x, y)
+    assert model.n_iter_ == 1
 
 
 def test_images_come_back_as_they_came(quick: Quick, images: Data) -> None:
@@ -212,6 +322,12 @@ def test_refused(quick: Quick, blobs: Data, images: Data) -> None:
         ({"epochs": 0}, "epochs"),
         ({"options": {"epochs": 3}}, "give it once"),
         ({"options": {"colour": 3}}, "colour"),
+        ({"options": {"n_labeled": 30}}, "n_labeled means nothing .*by -1"),
+        ({"options": {"val_size": 0.2}}, "val_size .*validation_fraction"),
+        ({"options": {"dataset": "mnist"}}, "dataset"),
+        ({"options": {"reload": "runs/x"}}, "warm_start"),
+        ({"options": {"run_dir": "runs", "lr": 0.1}}, "nothing on disk"),
+        ({"options": {"seed": 3}}, "random_state"),
         ({"consistency": {"fixmatch": -1.0}}, "fixmatch"),
         ({"consistency": "much"}, "consistency"),
         ({"unlabeled": "?"}, "unlabeled"),
@@ -224,6 +340,20 @@ def test_refused(quick: Quick, blobs: Data, images: Data) -> None:
     with pytest.raises(ValueError, match="examples but y"):
         quick().fit(x, y[:-1])
     fitted = quick().fit(*images)
+    for n in (0, -1, 2.5, "2", True):
+        for ask in (
+            lambda n=n: fitted.sample(n),
+            lambda n=n: fitted.sample(n, 1),
+            lambda n=n: fitted.impute(images[0], n_draws=n),
+        ):
+            with pytest.raises(ConfigError, match=rf"a whole number of at least 1, found {n!r}"):
+                ask()
+    for weight in (np.ones(99), np.ones((100, 2)), -np.ones(100)):
+        with pytest.raises(DataError, match="sample_weight"):
+            fitted.score(*images, sample_weight=weight)
+    assert fitted.score(*images, sample_weight=images[1]) == fitted.score(
+        images[0][1::2], images[1][1::2]
+    )
     with pytest.raises(DataError, match=r"shape \(8, 8\), found \(8, 9\)"):
         fitted.predict(np.zeros((2, 8, 9)))
 

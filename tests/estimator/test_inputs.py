@@ -67,6 +67,42 @@ def test_refused() -> None:
         learn_layout(np.ones((2, 2)), None).stored(np.full((2, 2), 1e300))
 
 
+def test_pixels_outside_the_range_of_the_fit() -> None:
+    x = RNG.uniform(0, 16, (50, 8, 8))
+    layout = learn_layout(x, None)
+    brighter = np.where(x > 15, x + 2, x)
+    made = layout.stored(brighter)
+    assert made.max() == 1.0 and (made[:, 0][x <= 15] == layout.stored(x)[:, 0][x <= 15]).all()
+    for far in (10 * x, -x, x + 100):
+        with pytest.raises(DataError, match=r"pixels from .*found .*scale them as the training"):
+            layout.stored(far)
+    with pytest.raises(DataError, match="pixels from 0 to 1,"):
+        learn_layout(x / 16, None).stored(np.rint(x * 15))
+    # The range is that of all examples of the fit, labelled or not.
+    assert learn_layout(x, None, 10 * x).high == 10 * x.max()
+    # In a sparse matrix the pixels that are left out are 0.
+    flat = sparse.csr_matrix(np.where(x > 8, x, 0).reshape(50, 64))
+    assert learn_layout(flat, (8, 8)).stored(flat).min() == 0.0
+    holes = np.full((2, 8, 8), 300.0)
+    holes[0] = np.nan
+    with pytest.raises(DataError, match=r"whole numbers in 0\.\.255"):
+        learn_layout(np.zeros((2, 8, 8), np.uint8), None).stored(holes)
+
+
+def test_features_far_from_zero_keep_their_digits() -> None:
+    near = RNG.normal(size=(200, 3))
+    x = near + np.array([1.7e9, 0, -3e8])
+    layout = learn_layout(x, None)
+    made = layout.stored(x)
+    assert made.dtype == np.float32
+    np.testing.assert_allclose(made - made.mean(0), near - near.mean(0), atol=1e-5)
+    np.testing.assert_allclose(layout.original(made), x, rtol=0, atol=1e-5)
+    np.testing.assert_array_equal(learn_layout(x[::-1], None).stored(x), made)
+    whole = np.arange(1_700_000_000, 1_700_000_200)[:, None]
+    assert len(np.unique(learn_layout(whole, None).stored(whole))) == 200
+    assert learn_layout(near, None).shift == () == learn_layout(np.full((5, 2), 7.0), None).shift
+
+
 def test_digests_are_of_contents() -> None:
     x = RNG.normal(size=(6, 5)).astype(np.float32)
     x[x < 0] = 0

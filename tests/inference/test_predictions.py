@@ -44,7 +44,7 @@ def test_columns_are_the_parts_answers() -> None:
     x[7, :3] = np.nan
     detector = NoveltyDetector.fit(model, X, np.arange(120) % 3)
     found = predictions(model, x, n_samples=20, detector=detector, seed=3)
-    p_y = predict_proba(model, x, seed=3)
+    p_y = predict_proba(model, x, n_samples=20, seed=3)
     assert [f"p_{name}" for name in ("cat", "dog", "eel")] == [n for n in found if n[:2] == "p_"]
     for k, name in enumerate(("cat", "dog", "eel")):
         np.testing.assert_array_equal(found[f"p_{name}"], p_y[:, k])

@@ -48,6 +48,21 @@ STEPS = {True: 2000, False: 4000}
 MAX_EPOCHS = {True: 30, False: 100}
 
 
+INSTEAD = {
+    **dict.fromkeys(("dataset", "data_dir"), "its data are X and y"),
+    **dict.fromkeys(("n_labeled", "count"), "mark examples without a label by -1 in y"),
+    "val_size": "give validation_fraction or validation_data",
+    **dict.fromkeys(("seed", "seed_data"), "give random_state"),
+    "device": "it is an argument of its own",
+    "reload": "give warm_start",
+    "n_eval_samples": "give n_samples, the argument",
+    **dict.fromkeys(
+        ("logname", "run_dir", "picture_every", "checkpoint_every"), "it leaves nothing on disk"
+    ),
+}
+"""Options of runs that a fit has no use for, and what to do instead."""
+
+
 def choose(facts: Facts, given: Mapping[str, Any], consistency: Any = "auto") -> Choice:
     """The options for data with these facts; what the user gave stands.
 

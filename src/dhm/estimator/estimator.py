@@ -1,7 +1,10 @@
 """`HybridClassifier`: fit, then predict, score, sample, fill in and judge what is novel."""
 
+import copy
 import sys
-from collections.abc import Callable, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from functools import update_wrapper
 from pathlib import Path
@@ -24,9 +27,11 @@ from dhm.config import MAX_SEED, TrainConfig, parse_config
 from dhm.data import UNLABELED, Dataset, Examples, split_validation
 from dhm.errors import ConfigError, DataError, RunError, UnavailableError
 from dhm.estimator import storage
-from dhm.estimator.defaults import Facts, choose
-from dhm.estimator.inputs import Layout, digests, has_missing, learn_layout
+from dhm.estimator.defaults import INSTEAD, Facts, choose
+from dhm.estimator.inputs import Layout, digests, has_missing, learn_layout, stacked
 from dhm.estimator.labels import encode, find_classes, find_mark
+from dhm.estimator.memory import Memory
+from dhm.inference.novelty.detector import MIN_HELD_OUT, NoveltyDetector
 from dhm.inference.predict import (
     predict_features,
     predict_latent,
@@ -48,8 +53,6 @@ The kernels of matrix products differ for a handful of rows, and with them the l
 """
 MANY_LABELS = 500
 """Labelled examples from which on a tenth of them is held out, if nothing else is asked for."""
-REMEMBERED = 5000
-"""Training examples that are kept, at most, to judge what is novel."""
 
 
 class _Available:
@@ -154,9 +157,10 @@ class HybridClassifier(
     seed_: int
     _options: TrainConfig
     _optimizers: dict[str, Any] | None
-    _remembered: Examples | None
+    _memory: Memory
     _held_out: Examples | None
-    _detector: Any
+    _calibrates: bool
+    _detector: NoveltyDetector | None
 
     def __init__(
         self,
@@ -232,18 +236,24 @@ class HybridClassifier(
             validation_data: (X, y) that choose the best weights, instead of a part of the examples.
 
         Raises `DataError` (a `ValueError`) for arrays and `ConfigError` (one too) for options that
-        cannot be used, `DivergedError` if the loss does not stay finite.
+        cannot be used, `DivergedError` if the loss does not stay finite. An estimator that was
+        fitted before is then as it was.
         """
-        if not (self.warm_start and hasattr(self, "model_")):
-            self._forget()
-        fresh = not hasattr(self, "model_")
-        examples = self._examples(X, y, sample_weight, X_unlabeled, learn=fresh)
-        validation = self._validation(validation_data)
-        seed = self._draw_seed()
-        if validation is None and (fraction := self._fraction(examples)):
-            examples, validation = split_validation(examples, fraction, seed)
-        config = self._choose(examples, validation, seed)
-        return self._train(examples, validation, config, fresh)
+        fresh = not (self.warm_start and hasattr(self, "model_"))
+        with self._as_before_if_it_fails():
+            if fresh:
+                self._forget()
+            examples = self._examples(X, y, sample_weight, X_unlabeled, learn=fresh)
+            validation = self._validation(validation_data)
+            seed = self._draw_seed()
+            if validation is None and (fraction := self._fraction(examples)):
+                examples, validation = split_validation(examples, fraction, seed)
+            config = self._choose(examples, validation, seed)
+            interrupted = self._train(examples, validation, config, fresh)
+            self._memory = Memory().add(examples, seed)
+        if interrupted:
+            raise KeyboardInterrupt
+        return self
 
     def partial_fit(
         self,
@@ -256,15 +266,28 @@ class HybridClassifier(
 
         The first call says, by its examples, what is trained and how inputs are scaled, and by
         `classes`, or else by its labels, which classes there are. Arguments and errors are those of
-        `fit`; at least one of the examples of each call needs a label.
+        `fit`; at least one of the examples of each call needs a label, and `classes` of a later
+        call, if given, must be the same.
         """
         fresh = not hasattr(self, "model_")
-        examples = self._examples(X, y, sample_weight, None, learn=fresh, classes=classes)
-        seed = self._draw_seed()
-        options = self._choose(examples, None, seed) if fresh else self._options
-        config = replace(options, seed=seed, epochs=1, rampdown=0, ema=0.0, patience=None)
-        optimizers = getattr(self, "_optimizers", None)
-        return self._train(examples, None, config, fresh, optimizers)
+        if not fresh and classes is not None:
+            found = find_classes(classes, self.unlabeled_)
+            if not np.array_equal(found, self.classes_):
+                raise DataError(
+                    f"classes: expected {self.classes_.tolist()}, as when first fitting, found "
+                    f"{found.tolist()}; leave them out, or fit a new estimator"
+                )
+        with self._as_before_if_it_fails():
+            examples = self._examples(X, y, sample_weight, None, learn=fresh, classes=classes)
+            seed = self._draw_seed()
+            options = self._choose(examples, None, seed) if fresh else self._options
+            config = replace(options, seed=seed, epochs=1, rampdown=0, ema=0.0, patience=None)
+            optimizers = getattr(self, "_optimizers", None)
+            interrupted = self._train(examples, None, config, fresh, optimizers)
+            self._memory = (Memory() if fresh else self._memory).add(examples, seed)
+        if interrupted:
+            raise KeyboardInterrupt
+        return self
 
     def _examples(
         self,
@@ -283,7 +306,8 @@ class HybridClassifier(
                 "examples without a label by -1"
             )
         X = self._check(X, reset=learn)
-        layout = learn_layout(X, self.image_shape) if learn else self.layout_
+        more = [] if X_unlabeled is None else [self._check(X_unlabeled, reset=False)]
+        layout = learn_layout(X, self.image_shape, *more) if learn else self.layout_
         weight = _weights(sample_weight, X.shape[0])
         if len(y := _as_labels(y)) != X.shape[0]:
             raise DataError(f"X has {X.shape[0]} examples but y {len(y)} labels: give one each")
@@ -294,12 +318,11 @@ class HybridClassifier(
             found = find_classes(y if classes is None else classes, mark)
             self.unlabeled_, self.classes_, self.layout_ = mark, found, layout
         x, index = layout.stored(X), encode(y, self.classes_, self.unlabeled_)
-        if X_unlabeled is not None:
-            more = layout.stored(self._check(X_unlabeled, reset=False))
-            x = _stacked(x, more)
-            index = np.append(index, np.full(more.shape[0], UNLABELED))
+        for part in more:
+            x = stacked(x, layout.stored(part))
+            index = np.append(index, np.full(part.shape[0], UNLABELED))
             if weight is not None:
-                weight = np.append(weight, np.ones(more.shape[0]))
+                weight = np.append(weight, np.ones(part.shape[0]))
         if (index == UNLABELED).all():
             raise DataError("y: expected at least one label, found none")
         examples = Examples(x, index, weight)
@@ -337,6 +360,9 @@ class HybridClassifier(
         for name in ("epochs", "n_batch", "lr", "unsup_weight", "n_latent", "patience"):
             if (value := getattr(self, name)) is not None:
                 given[name] = value
+        for name in self.options or {}:
+            if name in INSTEAD:
+                raise ConfigError(f"options: {name} means nothing to a fit: {INSTEAD[name]}")
         if clash := given.keys() & (self.options or {}).keys():
             raise ConfigError(f"options: {clash.pop()} is an argument of its own; give it once")
         given |= self.options or {}
@@ -367,7 +393,8 @@ class HybridClassifier(
         config: TrainConfig,
         fresh: bool,
         optimizers: Mapping[str, Any] | None = None,
-    ) -> "HybridClassifier":
+    ) -> bool:
+        """Train, and return whether Ctrl-C ended it early."""
         data = replace(training_data(examples, validation, config), symmetric=self.symmetric)
         with private_generators(config.seed):
             model = self._new_model(data, config) if fresh else self.model_
@@ -387,12 +414,26 @@ class HybridClassifier(
         self.n_iter_ = len(self.history_)
         self.seed_ = config.seed
         self._n_features_out = self._features(examples.x[[0]]).shape[1]
-        self._remembered = _subset(examples, REMEMBERED, config.seed)
         self._held_out = validation
+        self._calibrates = validation is not None and len(validation) >= MIN_HELD_OUT
         self._detector = None
-        if outcome.interrupted:
-            raise KeyboardInterrupt
-        return self
+        return outcome.interrupted
+
+    @contextmanager
+    def _as_before_if_it_fails(self) -> Iterator[None]:
+        """What was fitted before stays if the block raises."""
+        before = dict(vars(self))
+        model = getattr(self, "model_", None)
+        weights = {} if model is None else copy.deepcopy(model.state_dict())
+        try:
+            yield
+        except BaseException:
+            self.__dict__.clear()
+            self.__dict__.update(before)
+            if model is not None:  # that training may have gone on from
+                model.load_state_dict(weights)
+                model.eval()
+            raise
 
     def _new_model(self, data: TrainingData, config: TrainConfig) -> Model:
         seen = data.unlabeled or data.labeled
@@ -449,7 +490,9 @@ class HybridClassifier(
         known = index != UNLABELED
         if not known.any():
             raise DataError("score: expected at least one label, found none")
-        weight = None if sample_weight is None else np.asarray(sample_weight)[known]
+        weight = _weights(sample_weight, len(y))
+        if weight is not None:
+            weight = weight[known]
         found = accuracy_score(self.classes_[index[known]], predicted[known], sample_weight=weight)
         return float(found)
 
@@ -499,12 +542,15 @@ class HybridClassifier(
         return joint[np.arange(len(joint)), index]
 
     @_asks_samples
-    def sample(self, n: int = 1, y: Any = None) -> NDArray[np.float32]:
+    def sample(self, n: int = 1, y: Any = None) -> NDArray[Any]:
         """n draws of x from p(x), from p(x|y) of one label y, or one from that of each of n labels.
 
         (n, ...) in the layout and units of X; the same draws again where `random_state` is a seed.
+
+        Raises `ConfigError` where n is no whole number above 0, `DataError` for unknown labels.
         """
         check_is_fitted(self)
+        _check_count("n", n)
         from dhm.inference import sampling
 
         seed = self._draw_seed()
@@ -515,17 +561,17 @@ class HybridClassifier(
         index = np.full(n, index[0]) if labels.ndim == 0 else index
         if len(index) != n or (index == UNLABELED).any():
             raise DataError(f"y: expected one label, or one for each of n = {n}, found {y!r}")
-        out = np.empty((n, *self.layout_.given), np.float32)
+        x = np.empty((n, *self.layout_.shape), np.float32)
         for label in np.unique(index):
             where = index == label
             draws = sampling.sample_given_label(
                 self.model_, int(label), int(where.sum()), seed=seed
             )
-            out[where] = self._original(draws.x)
-        return out
+            x[where] = draws.x.cpu().numpy()
+        return self.layout_.original(x)
 
     @_asks_samples
-    def reconstruct(self, X: Any) -> NDArray[np.float32]:
+    def reconstruct(self, X: Any) -> NDArray[Any]:
         """What the model makes of z of each example, in the layout and units of X."""
         x = self._stored(X)
         latent = self.model_
@@ -537,8 +583,12 @@ class HybridClassifier(
         """X with its missing entries filled in; observed ones stay exactly as they are.
 
         With their means given what is observed, or (n_draws, N, ...) draws of all of them together.
+
+        Raises `ConfigError` where n_draws is no whole number above 0.
         """
         check_is_fitted(self)
+        if n_draws is not None:
+            _check_count("n_draws", n_draws)
         from dhm.inference.missing import impute
 
         X = self._check(X, reset=False)
@@ -553,26 +603,40 @@ class HybridClassifier(
 
         `kind` is one of the scores of `dhm.inference.novelty`; by default they are combined. What
         they need of the training data is learnt when first asked, from at most 5,000 examples that
-        the fit kept. `save` keeps it if it was asked before.
+        the fits kept. `save` keeps it if it was asked before.
         """
         x = self._stored(X)
-        return _numpy(self.novelty_detector().score(x, kind))
+        return _numpy(self._novelty_detector().score(x, kind, seed=self.seed_))
 
-    def novelty_detector(self) -> Any:
-        """The `NoveltyDetector` of this model, for p-values and thresholds; takes stored inputs."""
-        check_is_fitted(self)
-        from dhm.inference.novelty import NoveltyDetector
+    def novelty_p_value(self, X: Any, kind: str | None = None) -> NDArray[np.float64]:
+        """(N,) how probable it is that training data are as novel as each example or more.
 
+        Of new examples like the training data a share of alpha at most has a p-value of alpha or
+        less, where the fit held out 20 examples or more, in `validation_data` or by
+        `validation_fraction`. Otherwise examples that the model was trained on are the measure, and
+        more are flagged: a `UserWarning` says so.
+        """
+        x = self._stored(X)
+        detector = self._novelty_detector()
+        if not self._calibrates:
+            warnings.warn(
+                "novelty is measured by examples that the model was trained on, so p-values of new "
+                f"ones are too small: hold out {MIN_HELD_OUT} or more by validation_data or "
+                "validation_fraction",
+                stacklevel=2,
+            )
+        return _numpy(detector.p_value(x, kind, seed=self.seed_))
+
+    def _novelty_detector(self) -> NoveltyDetector:
         if self._detector is None:
-            if self._remembered is None:
+            if self._memory.examples is None:
                 raise ConfigError(
                     "novelty is judged by training data, which a saved estimator has not: ask "
                     "for novelty_score once before saving it"
                 )
-            seen, held = self._remembered, self._held_out
-            enough = held is not None and len(held) >= 100
+            seen, held = self._memory.examples, self._held_out if self._calibrates else None
             self._detector = NoveltyDetector.fit(
-                self.model_, seen.x, seen.y, held.x if enough and held is not None else None
+                self.model_, seen.x, seen.y, None if held is None else held.x, seed=self.seed_
             )
         return self._detector
 
@@ -592,7 +656,7 @@ class HybridClassifier(
         check_is_fitted(self)
         return self.layout_.stored(self._check(X, reset=False))
 
-    def _original(self, x: Any) -> NDArray[np.float32]:
+    def _original(self, x: Any) -> NDArray[Any]:
         return self.layout_.original(x.cpu().numpy().astype(np.float32, copy=False))
 
     def _lacks(self, what: str) -> str | None:
@@ -631,16 +695,18 @@ class HybridClassifier(
     # Keeping
 
     def save(self, folder: str | Path) -> None:
-        """Write a fitted estimator: weights as safetensors, the rest as JSON.
+        """Write a fitted estimator: weights as safetensors, the rest as JSON in its header.
 
-        `model.safetensors` in it is a model for `dhm.load_model` and the commands, too. Callbacks,
-        a `random_state` that is no seed, and the training examples are left out.
+        `model.safetensors` is a model for `dhm.load_model` and the commands, too, whose inputs are
+        as stored here (see `layout_`). Callbacks, a `random_state` that is no seed, and the
+        training examples are left out. `novelty.safetensors` is written where novelty was asked
+        for, and left alone otherwise. An estimator saved there before is replaced.
 
-        Raises `RunError` where the folder cannot be written.
+        Raises `RunError` where the folder cannot be written, or holds a run or another model.
         """
         check_is_fitted(self)
         params = {k: v for k, v in self.get_params(deep=False).items() if _is_plain(v)}
-        facts = {
+        facts: dict[str, Any] = {
             "params": params,
             "classes": storage.array_to_json(self.classes_),
             "layout": asdict(self.layout_),
@@ -649,12 +715,10 @@ class HybridClassifier(
         }
         if hasattr(self, "feature_names_in_"):
             facts["feature_names_in"] = self.feature_names_in_.tolist()
+        facts["novelty"] = self._detector is not None
         storage.write(folder, self.model_, facts)
-        novelty = Path(folder) / storage.NOVELTY
         if self._detector is not None:
-            self._detector.save(novelty)
-        else:
-            novelty.unlink(missing_ok=True)  # of an estimator saved here before
+            self._detector.save(Path(folder) / storage.NOVELTY)
 
     @classmethod
     def load(cls, folder: str | Path) -> "HybridClassifier":
@@ -671,15 +735,22 @@ class HybridClassifier(
             estimator._options = parse_config(facts["options"])
             if "feature_names_in" in facts:
                 estimator.feature_names_in_ = np.array(facts["feature_names_in"], object)
+            judges = bool(facts["novelty"])
         except (LookupError, TypeError, ValueError, AttributeError) as error:
             raise RunError(f"{folder} is damaged or of another version: {error}") from error
+        if tuple(str(name) for name in estimator.classes_) != model.spec.classes:
+            raise RunError(
+                f"{folder} is damaged: its classes are {estimator.classes_.tolist()}, those of its "
+                f"model {list(model.spec.classes)}"
+            )
         estimator.model_ = model
-        estimator._optimizers = estimator._remembered = estimator._held_out = None
-        estimator._detector = None
-        if (novelty := Path(folder) / storage.NOVELTY).is_file():
-            from dhm.inference.novelty import NoveltyDetector
-
-            estimator._detector = NoveltyDetector.load(novelty, model)
+        estimator._optimizers = estimator._held_out = estimator._detector = None
+        estimator._memory = Memory()
+        if judges:
+            try:
+                estimator._detector = NoveltyDetector.load(Path(folder) / storage.NOVELTY, model)
+            except RunError as error:  # as after a stop before it was written: the model is whole
+                warnings.warn(f"novelty cannot be asked for: {error}", stacklevel=2)
         return estimator
 
     def __getstate__(self) -> dict[str, Any]:
@@ -697,7 +768,7 @@ class HybridClassifier(
 
 _FITTED = (
     *("chosen_", "history_", "n_iter_", "n_features_in_"),
-    *("seed_", "unlabeled_", "_n_features_out"),
+    *("seed_", "unlabeled_", "_n_features_out", "_calibrates"),
 )
 """What a fit leaves that is plain data."""
 
@@ -724,18 +795,9 @@ def _weights(sample_weight: Any, n: int) -> NDArray[np.float64] | None:
     return None if (weight == 1).all() else weight
 
 
-def _stacked(a: Any, b: Any) -> Any:
-    if not hasattr(a, "tocsr"):
-        return np.concatenate([a, b.toarray() if hasattr(b, "toarray") else b])
-    from scipy.sparse import vstack
-
-    return vstack([a, b], format="csr")
-
-
-def _subset(examples: Examples, n: int, seed: int) -> Examples:
-    if len(examples) <= n:
-        return examples
-    return examples.take(np.sort(np.random.default_rng(seed).permutation(len(examples))[:n]))
+def _check_count(name: str, n: Any) -> None:
+    if not isinstance(n, int | np.integer) or isinstance(n, bool) or n < 1:
+        raise ConfigError(f"{name} should be a whole number of at least 1, found {n!r}")
 
 
 def _padded(x: Any, ask: Callable[[Any], NDArray[Any]]) -> NDArray[Any]:
@@ -743,13 +805,14 @@ def _padded(x: Any, ask: Callable[[Any], NDArray[Any]]) -> NDArray[Any]:
     return ask(x if n >= MIN_ROWS else x[np.resize(np.arange(n), MIN_ROWS)])[:n]
 
 
+# On the CPU: not every device has double precision.
 def _log_softmax(logits: torch.Tensor) -> NDArray[np.float64]:
-    found: NDArray[np.float64] = logits.double().log_softmax(1).cpu().numpy()
+    found: NDArray[np.float64] = logits.cpu().double().log_softmax(1).numpy()
     return found
 
 
 def _numpy(values: torch.Tensor) -> NDArray[np.float64]:
-    found: NDArray[np.float64] = values.double().cpu().numpy()
+    found: NDArray[np.float64] = values.cpu().double().numpy()
     return found
 
 

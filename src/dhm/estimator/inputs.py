@@ -11,6 +11,15 @@ from numpy.typing import NDArray
 from dhm.data.checks import channels_first
 from dhm.errors import DataError
 
+MARGIN = 0.5
+"""How far outside the pixels of the fit others may be, as a share of their range.
+
+Test images are now and then a little brighter than all training images; those in other units, as
+0 to 255 where the fit saw 0 to 1, are far brighter.
+"""
+FAR = 100
+"""How many times its range a feature is from 0 where float32 would keep too little of it."""
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -28,12 +37,20 @@ class Layout:
     """What is stored as 0, for images that are not bytes."""
     high: float = 1.0
     """What is stored as 1."""
+    shift: tuple[float, ...] = ()
+    """What is taken from each feature of vectors before it is rounded to float32; empty for 0."""
 
     def stored(self, x: Any) -> Any:
-        """(N, *given) -> (N, *shape), a CSR matrix where vectors come as one."""
+        """(N, *given) -> (N, *shape), a CSR matrix where vectors come as one.
+
+        Pixels a little outside the range of the fit become its ends. Raises `DataError` for those
+        far outside, and for another shape.
+        """
         if tuple(x.shape[1:]) != self.given:
             raise DataError(f"X: expected examples of shape {self.given}, found {x.shape[1:]}")
         if self.image is None:
+            if self.shift:
+                x = (x.toarray() if hasattr(x, "toarray") else x) - np.array(self.shift)
             return _as_float32(x)
         if hasattr(x, "toarray"):
             x = x.toarray()
@@ -41,17 +58,28 @@ class Layout:
         if self.dtype == "uint8":
             if x.dtype == np.uint8:
                 return np.ascontiguousarray(x)
-            if x.dtype.kind == "f" and np.isnan(x).any():
-                return _as_float32(x)  # bytes with missing entries
-            if x.min() < 0 or x.max() > 255 or (x != np.rint(x)).any():
+            low, high = _range(x)
+            if low < 0 or high > 255 or not ((x == np.rint(x)) | (x != x)).all():
                 raise DataError("X: expected 8-bit pixels, whole numbers in 0..255, as in training")
-            return x.astype(np.uint8)
-        return np.ascontiguousarray(_as_float32((x - self.low) / (self.high - self.low)))
+            # NaN, a missing entry, is no byte.
+            return _as_float32(x) if has_missing(x).any() else x.astype(np.uint8)
+        low, high = _range(x)
+        margin = MARGIN * (self.high - self.low)
+        if low < self.low - margin or high > self.high + margin:
+            raise DataError(
+                f"X: expected pixels from {self.low:g} to {self.high:g}, as in training, found "
+                f"{low:g} to {high:g}; scale them as the training images were, or clip them"
+            )
+        x = np.ascontiguousarray(_as_float32((x - self.low) / (self.high - self.low)))
+        return x.clip(0, 1)
 
     def original(self, x: NDArray[Any]) -> NDArray[Any]:
-        """(..., *shape) as stored -> (..., *given), float32 in the user's units."""
+        """(..., *shape) as stored -> (..., *given) in the user's units.
+
+        float32, but for vectors that have a shift, which it could not hold: float64.
+        """
         if self.image is None:
-            return x
+            return x + np.array(self.shift) if self.shift else x
         leading = x.shape[: x.ndim - len(self.shape)]
         if len(self.image) == 3 and self.shape != self.image:
             x = np.moveaxis(x, -3, -1)
@@ -60,12 +88,13 @@ class Layout:
         return x.reshape(*leading, *self.given)
 
 
-def learn_layout(x: Any, image_shape: tuple[int, ...] | None) -> Layout:
-    """The layout of examples (N, D), (N, H, W), (N, C, H, W) or (N, H, W, C).
+def learn_layout(x: Any, image_shape: tuple[int, ...] | None, *more: Any) -> Layout:
+    """The layout of examples (N, D), (N, H, W), (N, C, H, W) or (N, H, W, C), and more of them.
 
     Vectors with an `image_shape` are images laid out flat. Bytes stay bytes; other images are
     stored as they are if they lie in [0, 1], else with their least value as 0 and their greatest
-    as 1.
+    as 1. Features of vectors that are far from 0 for their range, as times in seconds since 1970,
+    are counted from their least value.
 
     Raises `DataError` for a shape that is none of these.
 
@@ -88,13 +117,12 @@ def learn_layout(x: Any, image_shape: tuple[int, ...] | None) -> Layout:
                 f"as X has features, found {image}"
             )
     if image is None:
-        return Layout(given, None, given, "float32")
+        return Layout(given, None, given, "float32", shift=_far_from_zero(x, *more))
     shape = channels_first(np.empty((1, *image), np.uint8), "X").shape[1:]
-    if x.dtype == np.uint8:
+    if all(part.dtype == np.uint8 for part in (x, *more)):
         return Layout(given, image, shape, "uint8")
-    values = x.data if hasattr(x, "tocsr") else x
-    low, high = np.fmin.reduce(values, axis=None), np.fmax.reduce(values, axis=None)
-    low, high = (0.0, 1.0) if low >= 0 and high <= 1 else (float(low), float(high))
+    low, high = (float(end) for end in _range(x, *more))
+    low, high = (0.0, 1.0) if low >= 0 and high <= 1 else (low, high)
     # Images of a single value have no range to scale by.
     return Layout(given, image, shape, "float32", low, high if high > low else low + 1.0)
 
@@ -109,6 +137,15 @@ def has_missing(x: Any) -> NDArray[np.bool_]:
     return np.isnan(x).reshape(len(x), -1).any(1)
 
 
+def stacked(a: Any, b: Any) -> Any:
+    """Examples a, then b; a CSR matrix if a is one."""
+    if not hasattr(a, "tocsr"):
+        return np.concatenate([a, b.toarray() if hasattr(b, "toarray") else b])
+    from scipy.sparse import csr_matrix, vstack
+
+    return vstack([a, csr_matrix(b)], format="csr")
+
+
 def digests(x: Any) -> NDArray[np.uint64]:
     """(N,) numbers that depend on the contents of each example alone."""
     if hasattr(x, "tocsr"):
@@ -121,6 +158,28 @@ def digests(x: Any) -> NDArray[np.uint64]:
         rows = (row.tobytes() for row in x)
     found = b"".join(blake2b(row, digest_size=8).digest() for row in rows)
     return np.frombuffer(found, np.uint64)
+
+
+def _range(*parts: Any) -> tuple[Any, Any]:
+    """Least and greatest of the entries that are known."""
+    # The entries that a sparse matrix leaves out are 0.
+    flat = [np.append(x.data, 0) if hasattr(x, "tocsr") else x for x in parts]
+    low = np.fmin.reduce([np.fmin.reduce(values, axis=None) for values in flat])
+    return low, np.fmax.reduce([np.fmax.reduce(values, axis=None) for values in flat])
+
+
+def _far_from_zero(*parts: Any) -> tuple[float, ...]:
+    """The least value of each feature that is `FAR` from 0 and 0 for others; empty for no such.
+
+    Not the mean, which depends on the order of the examples in its last digits.
+    """
+    if any(hasattr(x, "tocsr") for x in parts):
+        return ()  # an entry that is left out would no longer be 0
+    low = np.fmin.reduce([np.fmin.reduce(x) for x in parts]).astype(np.float64)
+    high = np.fmax.reduce([np.fmax.reduce(x) for x in parts]).astype(np.float64)
+    with np.errstate(over="ignore", invalid="ignore"):
+        far = (high > low) & (FAR * (high - low) < np.minimum(np.abs(low), np.abs(high)))
+    return tuple(np.where(far, low, 0.0).tolist()) if far.any() else ()
 
 
 def _as_float32(x: Any) -> Any:

@@ -1,4 +1,4 @@
-"""A fitted estimator as a folder of safetensors and JSON, and as bytes for pickle."""
+"""A fitted estimator as safetensors with a header of JSON, and as bytes for pickle."""
 
 import json
 from collections.abc import Mapping
@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 import safetensors.torch
+from safetensors import SafetensorError, safe_open
 
 from dhm.errors import RunError
-from dhm.files import replacing
 from dhm.models.base import Model, ModelSpec
 from dhm.models.build import load_model, model_from_spec, save_model
 
 FORMAT = "dhm estimator 1"
-WEIGHTS, FACTS, NOVELTY = "model.safetensors", "estimator.json", "novelty.safetensors"
+WEIGHTS, NOVELTY = "model.safetensors", "novelty.safetensors"
 
 
 def pack(model: Model) -> dict[str, Any]:
@@ -35,26 +35,41 @@ def unpack(packed: Mapping[str, Any]) -> Model:
 
 
 def write(folder: str | Path, model: Model, facts: Mapping[str, Any]) -> None:
-    """Write weights and facts; each file whole or not at all."""
-    folder = Path(folder)
-    save_model(model, folder / WEIGHTS)
-    with replacing(folder / FACTS) as temporary:
-        text = json.dumps({"format": FORMAT, **facts}, indent=2)
-        temporary.write_text(text + "\n", encoding="utf-8")
+    """Write weights, and the facts in their header: one file, whole or not at all.
+
+    Raises `RunError` where the folder is that of a run, or has a model that is no estimator's.
+    """
+    path = Path(folder) / WEIGHTS
+    ours = path.is_file() and _facts(path) is not None
+    if (Path(folder) / "config.yaml").exists() or (path.exists() and not ours):
+        raise RunError(
+            f"{folder} holds a training run or another model, which would be lost: save the "
+            "estimator in a folder of its own"
+        )
+    save_model(model, path, {"format": FORMAT, **facts})
 
 
 def read(folder: str | Path, device: str = "cpu") -> tuple[Model, dict[str, Any]]:
     """What `write` wrote; raises `RunError` where that is absent or damaged."""
-    path = Path(folder) / FACTS
+    path = Path(folder) / WEIGHTS
+    if not path.is_file():
+        raise RunError(f"no estimator at {folder}: expected a folder with {WEIGHTS}")
+    model, facts = load_model(path, device), _facts(path)
+    if facts is None:
+        raise RunError(f"{path} is a model, but not an estimator: use dhm.load_model")
+    if facts.pop("format", None) != FORMAT:
+        raise RunError(f"{path} is of another version: it lacks format {FORMAT!r}")
+    return model, facts
+
+
+def _facts(path: Path) -> dict[str, Any] | None:
+    """The facts in the header of a file of weights; None where there are none."""
     try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise RunError(f"no estimator at {folder}: expected a folder with {FACTS}") from None
-    except (OSError, ValueError) as error:
-        raise RunError(f"cannot read {path}: {error}") from error
-    if not isinstance(facts, dict) or facts.pop("format", None) != FORMAT:
-        raise RunError(f"{path} is not an estimator of dhm: it lacks format {FORMAT!r}")
-    return load_model(folder, device), facts
+        with safe_open(path, framework="pt") as file:
+            facts = json.loads((file.metadata() or {}).get("dhm", "{}")).get("estimator")
+    except (SafetensorError, OSError, ValueError, AttributeError):
+        return None
+    return facts if isinstance(facts, dict) else None
 
 
 def array_to_json(values: Any) -> dict[str, Any]:

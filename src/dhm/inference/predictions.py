@@ -26,7 +26,8 @@ def predictions(
     Arguments:
         model: the model; what it was not trained for is left out.
         x: (N, *shape) as stored, NaN where missing.
-        n_samples: importance samples for log p(x); 0 leaves it out.
+        n_samples: importance samples for log p(x) and for what is missing; 0 leaves log p(x) out,
+            and is 100 for what is missing.
         detector: what scores novelty; None leaves it out.
         seed: of the draws.
 
@@ -47,7 +48,7 @@ def predictions(
     """
     columns: dict[str, Any] = {}
     if model.has_classifier:
-        p_y = predict_proba(model, x, seed=seed).cpu().numpy()
+        p_y = predict_proba(model, x, n_samples=n_samples or 100, seed=seed).cpu().numpy()
         columns["label"] = np.array(model.spec.classes)[p_y.argmax(1)]
         columns |= {f"p_{c}": p for c, p in zip(model.spec.classes, p_y.T, strict=True)}
     if n_samples and model.has_density:

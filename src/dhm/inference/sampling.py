@@ -129,7 +129,7 @@ def sample_given_label(
         for chunk in spans(n_candidates, min(CANDIDATES, pairs_at_once(model.spec.shape))):
             x, z, log_w = _candidates(model, label, len(chunk))
             reservoir.add(x, z, log_w)
-            w = log_w.double().exp().cpu()
+            w = log_w.cpu().double().exp()  # not every device has doubles
             total, squares = total + w.sum(), squares + w.square().sum()
             effective = float(total**2 / squares) if squares > 0 else 0.0
             if effective >= PER_DRAW * n and chunk.stop >= n:

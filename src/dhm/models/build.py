@@ -60,9 +60,14 @@ def model_from_spec(spec: ModelSpec) -> Model:
     return model
 
 
-def save_model(model: Model, path: str | Path) -> None:
-    """Write weights and spec to one safetensors file, whole or not at all."""
+def save_model(model: Model, path: str | Path, estimator: Mapping[str, Any] | None = None) -> None:
+    """Write weights and spec to one safetensors file, whole or not at all.
+
+    With what an estimator that the model belongs to knows beside it, if there is one.
+    """
     described = {"format": FORMAT, **asdict(model.spec)}
+    if estimator is not None:
+        described["estimator"] = dict(estimator)
     tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
     # A single key: safetensors orders several by chance, and equal models should be equal files.
     with replacing(path) as temporary:
@@ -84,6 +89,7 @@ def load_model(path: str | Path, device: str = "cpu") -> Model:
             stored = json.loads((file.metadata() or {}).get("dhm", "{}"))
             if not isinstance(stored, dict) or stored.pop("format", None) != FORMAT:
                 raise RunError(f"{path} is not a model of dhm: its header lacks format {FORMAT!r}")
+            stored.pop("estimator", None)
             stored |= {"shape": tuple(stored["shape"]), "classes": tuple(stored["classes"])}
             # An option that came later has a default which leaves models as they were.
             usual = model_class(stored["model"]).options[stored["network"]]

@@ -35,9 +35,11 @@ class Mahalanobis(Score):
 
     @classmethod
     def fit(cls, train: Answers) -> Self:
-        vectors = cls.vectors(train).double()
-        means, index = class_means(vectors, train.labels)
-        return cls(means.float(), whitening(vectors - means[index]).float())
+        found = cls.vectors(train)
+        vectors = found.cpu().double()  # not every device has double precision
+        means, index = class_means(vectors, train.labels.cpu())
+        whiten = whitening(vectors - means[index])
+        return cls(means.float().to(found.device), whiten.float().to(found.device))
 
     def __call__(self, asked: Answers) -> Tensor:
         return squared_distances(self.vectors(asked), self.means, self.whitening).amin(1)

@@ -33,11 +33,13 @@ class RelativeMahalanobis(Score):
 
     @classmethod
     def fit(cls, train: Answers) -> Self:
-        vectors = train.features.double()
-        means, index = class_means(vectors, train.labels)
+        found = train.features
+        vectors = found.cpu().double()  # not every device has double precision
+        means, index = class_means(vectors, train.labels.cpu())
         mean = vectors.mean(0, keepdim=True)
         within, overall = whitening(vectors - means[index]), whitening(vectors - mean)
-        return cls(means.float(), within.float(), mean.float(), overall.float())
+        parts = (means, within, mean, overall)
+        return cls(*(part.float().to(found.device) for part in parts))
 
     def __call__(self, asked: Answers) -> Tensor:
         nearest = squared_distances(asked.features, self.means, self.whitening).amin(1)
