@@ -98,8 +98,7 @@ SECTIONS = (
         "missing_data.jsonl",
         "Networks of the same layers and epochs, trained on all labels. The hybrid and the last "
         "row have seen training images with holes; the CNN of the other rows gets images filled in "
-        "by an imputer. The hybrid and scikit-learn's imputers are compared on as many images as "
-        "these can fill in in reasonable time. RMSE is that of missing pixels in [0, 1].",
+        "by an imputer. RMSE is that of missing pixels in [0, 1].",
         (missing_data.tables,),
     ),
     Section(
