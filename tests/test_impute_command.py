@@ -1,5 +1,6 @@
 """`dhm impute`: files in and out, pictures, and one clear line for each mistake."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +43,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     np.save(folder / "unit.npy", x / 255)
     np.save(folder / "large.npy", x + 1)
     np.save(folder / "wide.npy", np.zeros((6, 5)))
+    (folder / "data" / "images").mkdir(parents=True)
+    np.save(folder / "data" / "y.npy", x)
+    for i, pixels in enumerate(load("digits").test.x[:3]):
+        Image.fromarray(pixels[0]).save(folder / "data" / "images" / f"{i}.png")
+    frame.rename(columns={"b": "draw"}).to_csv(folder / "drawn.csv", index=False)
+    shutil.copytree(folder / "table", folder / "draws")
     return folder
 
 
@@ -105,11 +112,53 @@ def test_pictures(
     assert ("root mean square error" in told) == (pattern is not None)
 
 
+def test_what_is_written_is_read_by_predict(folder: Path, tmp_path: Path) -> None:
+    """Floats of bytes; and floats in [0, 1], filled in as the bytes that they stand for."""
+    for name in ("x", "unit"):
+        assert impute(folder, "images", folder / f"{name}.npy", "-o", tmp_path / f"{name}.npy") == 0
+        words = ["predict", str(folder / "images"), str(tmp_path / f"{name}.npy"), "--n_samples=2"]
+        assert main([*words, "-o", str(tmp_path / f"{name}.csv")]) == 0
+    one, other = (np.load(tmp_path / f"{name}.npy") for name in ("x", "unit"))
+    np.testing.assert_allclose(one, other, atol=1e-3)
+    tables = (pd.read_csv(tmp_path / f"{name}.csv").drop(columns="file") for name in ("x", "unit"))
+    pd.testing.assert_frame_equal(*tables, rtol=1e-3)
+
+
+def test_files_in_the_data_folder_and_images(folder: Path, tmp_path: Path) -> None:
+    where = ["--data_dir", folder / "data", "--device", "cpu"]
+    assert impute(folder, "images", "y.npy", "-o", tmp_path / "y.npy", *where) == 0
+    assert impute(folder, "images", folder / "x.npy", "-o", tmp_path / "x.npy") == 0
+    assert np.array_equal(np.load(tmp_path / "x.npy"), np.load(tmp_path / "y.npy"))
+    hide = ["--hide_pattern", "left", *where]
+    assert (
+        impute(folder, "images", folder / "data" / "images", "-o", tmp_path / "i.npy", *hide) == 0
+    )
+    right = slice(4, None)
+    x = load("digits").test.x[:3]
+    assert np.array_equal(np.load(tmp_path / "i.npy")[..., right], x[..., right])
+
+
+def test_a_huge_value_beside_a_gap(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text("a,b,c\n,1e30,3\n1,2,3\n")
+    assert impute(folder, "table", tmp_path / "x.csv", "-o", tmp_path / "y.csv") == 0
+    filled = pd.read_csv(tmp_path / "y.csv")
+    assert np.isfinite(filled["a"]).all() and filled["b"][0] == 1e30
+    words = ["predict", str(folder / "table"), str(tmp_path / "x.csv")]
+    assert main([*words, "-o", str(tmp_path / "t.csv")]) == 0
+    found = pd.read_csv(tmp_path / "t.csv")
+    assert found["log_px"][0] == -np.inf and np.isfinite(found["log_px"][1])
+
+
 MISTAKES = [
     ("images absent.npy -o a.npy", "absent.npy"),
     ("images whole.npy -o a.npy", "nothing is missing; mark it by NaN"),
-    ("images unit.npy -o a.npy", "multiply them by 255"),
-    ("images large.npy -o a.npy", "the model learnt pixels in [0, 255], found"),
+    ("images large.npy -o a.npy", "row 1: float images must lie in [0, 1] or in 0..255, found"),
+    ("images x.npy -o x.npy", "x.npy is one of the inputs"),
+    ("images y.npy -o data/y.npy --data_dir data", "y.npy is one of the inputs"),
+    ("images x.npy -o a.npy --device nonsense", "--device nonsense cannot be used here"),
+    ("images x.npy -o a.npy --draws 10000000", "above the 2 GiB held at once: use a smaller"),
+    ("images x.npy -o a.npy --n_samples 1000000000", "use a smaller n_samples"),
+    ("draws drawn.csv -o a.csv --draws 2", "the table has a column 'draw'"),
     ("images wide.npy -o a.npy", "the model takes examples of shape (1, 8, 8), found (5,)"),
     ("images x.npy -o a.csv", "expected an output named .npy, .npz"),
     ("images x.npy -o a.npy --draws -1", "--draws should be at least 0"),

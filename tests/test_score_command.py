@@ -121,6 +121,18 @@ def test_mistakes_are_one_line(
     assert not list(Path().glob("out*"))
 
 
+def test_infinite_novelty_has_quantiles_without_a_warning(
+    runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from argparse import Namespace
+
+    from dhm.commands.score import _print_summary
+
+    options = Namespace(kind=None, false_alarm_rate=0.05, output=None)
+    _print_summary(np.array([1.0, np.inf, 2.0, np.inf]), 1.5, options)
+    assert "5%: 1  25%: 1  50%: 2  75%: inf  95%: inf" in capsys.readouterr().out
+
+
 def test_images_and_parquet(runs: Path, noise: str) -> None:
     from PIL import Image
     from pyarrow import parquet

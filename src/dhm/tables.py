@@ -4,7 +4,7 @@ import csv
 import json
 import math
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -59,14 +59,10 @@ def writing_table(path: str | Path | None) -> Iterator[Write]:
         yield write
 
 
-def check_table(path: str | Path, inputs: Iterable[str | Path] = ()) -> None:
+def check_table(path: str | Path) -> None:
     """Refuse a name that no table can be written under, before any work is done.
 
-    Arguments:
-        path: the name of the table.
-        inputs: what it is made from, which it may not replace.
-
-    Raises as `writing_table`, and `ConfigError` for one of the inputs.
+    Raises as `writing_table`.
     """
     path = Path(path)
     extension = path.suffix.lower()
@@ -76,8 +72,6 @@ def check_table(path: str | Path, inputs: Iterable[str | Path] = ()) -> None:
         )
     if path.is_dir():
         raise ConfigError(f"{path} is a folder: the table needs another name")
-    if path.resolve() in {Path(name).resolve() for name in inputs}:
-        raise ConfigError(f"{path} is one of the inputs: the table needs another name")
     if FORMATS[extension] is _parquet_file:
         _pyarrow()
 

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from PIL import Image
 from scipy import sparse
 
-from dhm.data.stream import Form, stream
+from dhm.data.stream import Form, check_not_read, stream
 from dhm.data.stream import form as form_module
-from dhm.errors import DataError, DataNotFoundError
+from dhm.errors import ConfigError, DataError, DataNotFoundError
 
 VECTORS = Form((4,), "float32")
 IMAGES = Form((1, 5, 3), "uint8")
@@ -189,6 +189,75 @@ def test_gaps_of_bytes_are_floats_of_their_range(pixels: Any, tmp_path: Path) ->
     assert [b.dtype for b in blocks] == [np.float32, np.uint8, np.uint8]
     expected = np.where(np.isnan(stored), np.nan, pixels)[:7].astype(np.float32)
     np.testing.assert_array_equal(blocks[0], expected)
+
+
+@pytest.mark.parametrize("gap", [True, False])
+@pytest.mark.parametrize("layout", [lambda p: p, lambda p: p.transpose(0, 2, 3, 1)])
+def test_floats_of_bytes_stay_as_they_are(
+    gap: bool, layout: Callable[[Any], Any], pixels: Any, tmp_path: Path
+) -> None:
+    stored = pixels + 0.0
+    stored[:7], stored[7, 0, 0, 0] = 0, 254.25
+    stored[7:] = np.maximum(stored[7:], 0)
+    stored[14:] = stored[14:] > 99  # zeros and ones: what the rest says they are
+    if gap:
+        stored[3, 0, 2, 1] = stored[8, 0, 1, 1] = np.nan
+    np.save(tmp_path / "x.npy", layout(stored))
+    form = Form((1, 5, 3), "uint8", missing=True)
+    found = whole(tmp_path / "x.npy", form)[2]
+    np.testing.assert_array_equal(found, stored)
+    # Zeros and ones alone are black and white, as without gaps.
+    np.save(tmp_path / "x.npy", stored[14:])
+    assert (whole(tmp_path / "x.npy", form)[2] == 255 * stored[14:]).all()
+    assert "they look like 0..255" in message(
+        [tmp_path / "x.npy", save(tmp_path, np.nan_to_num(stored))], IMAGES
+    )
+
+
+def save(folder: Path, x: Any) -> Path:
+    np.save(folder / "saved.npy", x)
+    return folder / "saved.npy"
+
+
+@pytest.mark.parametrize(
+    ("first", "later", "expected"),
+    [
+        (0.5, 200.0, "row 9: float images must lie in [0, 1], found"),
+        (200.0, 256.0, "row 9: float images must lie in [0, 1] or in 0..255, found"),
+        (200.0, -1.0, "row 9: float images must lie in [0, 1] or in 0..255, found -1 to"),
+        (200.0, np.inf, "row 9: expected finite values"),
+        (0.5, np.inf, "row 9: expected finite values"),
+    ],
+)
+def test_a_files_floats_are_of_one_range(
+    first: float, later: float, expected: str, tmp_path: Path
+) -> None:
+    stored = np.full((20, 1, 5, 3), first)
+    stored[9, 0, 1, 1] = later
+    found = message(save(tmp_path, stored), Form((1, 5, 3), "uint8", missing=True))
+    assert expected in found
+
+
+def test_what_is_read_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "data"
+    folder.mkdir()
+    (tmp_path / "link.csv").symlink_to(folder / "x.csv")
+    for name in ("x.csv", "images/a.png"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text("")
+    for output, source in {
+        "data/../data/x.csv": "x.csv",
+        "data/x.csv": "data/x.csv",
+        "link.csv": "x.csv",
+        "new.csv": "new.csv",
+        "data/images/a.png": "images",
+    }.items():
+        with pytest.raises(ConfigError, match="is one of the inputs: the output needs another"):
+            check_not_read(output, ["digits", source], folder)
+    check_not_read("x.csv", ["x.csv"], folder)  # that in the data folder is read
+    check_not_read("data/images/t.csv", ["images", "digits"], folder)
+    check_not_read("data/images/b.png", ["images"], folder)
 
 
 def test_images_out_of_range_name_their_row(pixels: Any, tmp_path: Path) -> None:

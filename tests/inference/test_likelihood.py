@@ -24,6 +24,7 @@ from dhm.inference.likelihood import (
     log_joint,
     log_likelihood,
 )
+from dhm.inference.noise import RowNoise
 from dhm.models.base import GenerativeModel, ModelSpec
 from dhm.models.explicit import SupervisedHDGM
 from dhm.models.implicit import SemisupALI
@@ -233,6 +234,23 @@ def test_an_estimate_depends_on_its_input_and_the_seed_alone(
     monkeypatch.setattr(chunks, "PAIRS", pairs)
     for again, before in zip(estimator(model, x, 13), expected, strict=True):
         torch.testing.assert_close(again, before, atol=1e-5, rtol=1e-4)
+
+
+def test_an_estimate_does_not_depend_on_how_its_input_is_stored() -> None:
+    """Bytes, floats of them beside a gap in another row, zeros of either sign, any NaN."""
+    cpu = torch.device("cpu")
+    x = np.array([[0, 3, 255], [7, 0, 1]], np.uint8)
+    beside = x.astype(np.float32)
+    beside[1, 1] = np.nan
+    other = np.where(x == 0, -0.0, x)
+    other[1, 1] = -np.float64(np.nan)
+    drawn = [RowNoise(each, 0, cpu).normal(2, 3) for each in (x, beside, other)]
+    assert torch.equal(drawn[0][:, 0], drawn[1][:, 0]) and torch.equal(drawn[1], drawn[2])
+    assert not torch.equal(drawn[0][:, 1], drawn[1][:, 1])
+    model = linear_hybrid(3, 2, "discretized-logistic", "uint8")
+    model.standardize.scale.fill_(255.0)
+    whole, beside_gap = (log_likelihood(model, each, 5).value for each in (x, beside))
+    assert whole[0] == beside_gap[0] and whole[1] != beside_gap[1]
 
 
 @pytest.mark.parametrize("estimator", [log_likelihood, log_joint, annealed_log_likelihood])

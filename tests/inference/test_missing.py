@@ -15,6 +15,7 @@ from dhm.consistency.regularized import Regularized
 from dhm.data.dataset import Dataset, Examples
 from dhm.data.patterns import missing_entries, with_holes
 from dhm.errors import ConfigError, DataError, UnsupportedError
+from dhm.inference.likelihood import elbo, log_joint, log_likelihood
 from dhm.inference.missing import impute, predict_proba
 from dhm.inference.predict import predict_logits
 from dhm.models.base import Batch, Model, ModelSpec
@@ -168,15 +169,60 @@ def test_a_model_trained_with_holes_has_a_say_itself() -> None:
     torch.testing.assert_close(predict_proba(linear_model(hide=0.5), x), expected)
 
 
-@pytest.mark.parametrize("chunk", [1, 10**9])
-def test_memory_is_bounded_by_chunks(chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dhm.inference.missing.ENTRIES", chunk)
-    held: list[int] = []
+@pytest.mark.parametrize(("pairs", "most"), [(1, 1), (7, 7), (20, 20), (10**9, 60)])
+@pytest.mark.parametrize("likelihood", ["gaussian", "bernoulli", "discretized-logistic"])
+def test_an_answer_depends_on_its_row_and_the_seed_alone(
+    pairs: int, most: int, likelihood: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not on the order, nor on the chunks, which bound what is decoded at a time."""
     model = linear_model()
-    p_x = model.p_x
-    monkeypatch.setattr(model, "p_x", lambda z: held.append(z[..., 0].numel()) or p_x(z))
-    impute(model, X.numpy(), n_samples=10)
-    assert max(held) == (10 if chunk == 1 else 50)
+    p_x, family = model.p_x, LIKELIHOODS[likelihood]
+    held: list[int] = []
+
+    def decoded(z: Tensor) -> Independent:
+        held.append(z[..., 0].numel())
+        parameters = [p_x(z).mean, torch.zeros(*z.shape[:-1], 3)]
+        return family.make(torch.stack(parameters[: family.n_parameters], -2), 1)
+
+    monkeypatch.setattr(model, "p_x", decoded)
+    x, n = X.numpy(), 10
+    expected, expected_p = impute(model, x, 12, n_samples=n), predict_proba(model, x, n_samples=n)
+    assert expected.draws[:, 4].std(0).min() > 0, "draws differ"
+    held.clear()
+    monkeypatch.setattr("dhm.inference.chunks.PAIRS", pairs)
+    found, found_p = (
+        impute(model, x[::-1], 12, n_samples=n),
+        predict_proba(model, x[::-1], n_samples=n),
+    )
+    assert max(held) == most
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one.flip(-2), other, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(found_p.flip(0), expected_p)
+
+
+def test_a_huge_value_says_nothing_of_z() -> None:
+    x = np.array([[1e30, np.nan, 1.0], [np.nan, np.nan, np.nan]], np.float32)
+    model = linear_model()
+    filled = impute(model, x, 4000, n_samples=4000)
+    assert filled.draws.isfinite().all() and (filled.draws[:, 0, 0] == x[0, 0]).all()
+    # All that is left is the prior, as of a row of which nothing is known.
+    np.testing.assert_allclose(filled.mean[0, 1], MEAN[1], atol=0.05)
+    deviation = COVARIANCE[1, 1] ** 0.5
+    np.testing.assert_allclose(filled.standard_deviation[0, 1], deviation, rtol=0.05)
+    np.testing.assert_allclose(filled.draws[:, 0, 1].std(), deviation, rtol=0.05)
+    value, error = log_likelihood(model, x[:1], 10)
+    assert value.item() == -np.inf and error.isnan().item()
+    assert elbo(model, x[:1], 10).value.item() == -np.inf
+    assert (log_joint(model, x[:1], 10) == -np.inf).all()
+
+
+def test_too_many_draws_are_refused_before_they_are_made() -> None:
+    model, x = linear_model(), X.numpy()
+    with pytest.raises(ConfigError, match=r"100000000 fillings of 5 inputs .* take 5\.6 GiB"):
+        impute(model, x, 100_000_000)
+    for ask in (impute, predict_proba):
+        with pytest.raises(ConfigError, match="use a smaller n_samples"):
+            ask(model, x, n_samples=10**12)
 
 
 # --- every model --------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from dhm.nn.distributions import (
     LOG_VARIANCE_FLOOR,
     DiscretizedLogistic,
     diagonal_gaussian,
+    draw,
 )
 
 LEVELS = torch.arange(256) / 255
@@ -102,3 +103,16 @@ def test_the_options_name_the_likelihoods_there_are() -> None:
 
     assert set(get_args(Likelihood)) == {"auto", *LIKELIHOODS}
     assert set(get_args(Network)) == NETWORKS.keys() | IMPLICIT.keys()
+
+
+@pytest.mark.parametrize("likelihood", LIKELIHOODS)
+def test_draws_are_quantiles_of_the_numbers_given(likelihood: str) -> None:
+    """All quantiles together are the distribution, and a larger number never gives a smaller x."""
+    family = LIKELIHOODS[likelihood]
+    parameters = torch.tensor([[0.3], [-0.4]])[: family.n_parameters]
+    p, n = family.make(parameters, 1), 100_000
+    grid = torch.arange(n)[:, None] / n
+    x = draw(family.make(parameters.expand(n, -1, -1), 1), lambda: grid)
+    assert x.isfinite().all() and (x.diff(dim=0) >= 0).all()
+    torch.testing.assert_close(x.mean(0), p.mean, rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(x.var(0), p.variance, rtol=5e-3, atol=0)

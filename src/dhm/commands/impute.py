@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from dhm.commands.common import add_run
+from dhm.commands.common import add_data_dir, add_device, add_run
 from dhm.config import parse_config
 from dhm.errors import ConfigError, DataError
 
@@ -17,8 +17,9 @@ def add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "file",
         metavar="FILE",
-        help="a .npy, .npz, .csv or .parquet file with NaN or empty cells where something is "
-        "missing, or a data set as in `dhm data`, of which the test part is taken",
+        help="a .npy, .npz, .h5, .csv or .parquet file with NaN or empty cells where something is "
+        "missing; an image, a folder of images, or the name of a data set, of which the test part "
+        "is taken",
     )
     command.add_argument(
         "-o",
@@ -52,6 +53,8 @@ def add_options(command: argparse.ArgumentParser) -> None:
         help="the share that random and block hide [0.5]",
     )
     command.add_argument("--seed", metavar="N", type=int, default=0, help="seed of the draws [0]")
+    add_data_dir(command)
+    add_device(command)
 
 
 def run(options: argparse.Namespace) -> None:
@@ -59,26 +62,44 @@ def run(options: argparse.Namespace) -> None:
     parse_config({"seed": options.seed})
     if options.draws < 0:
         raise ConfigError(f"--draws should be at least 0, found {options.draws}")
-    from dhm.data.completed import check_output, read_incomplete, write_completed
+    from dhm.data.completed import check_draws, check_output, read_incomplete, write_completed
+    from dhm.data.stream import Form, check_not_read
 
     as_picture = Path(options.output).suffix.lower() == ".png"
     if not as_picture:
         check_output(options.output, options.file)
+    check_not_read(options.output, [options.file], options.data_dir)
     import numpy as np
 
     from dhm.data.patterns import with_holes
+    from dhm.inference.chunks import check_size
     from dhm.inference.missing import impute
     from dhm.models.build import load_model
+    from dhm.nn.device import find_device
 
-    model = load_model(options.run_folder)
+    model = load_model(options.run_folder, str(find_device(options.device)))
     shape, seed = model.spec.shape, options.seed
     if as_picture and (len(shape) != 3 or shape[0] not in (1, 3)):
         raise ConfigError(
             f"a picture shows images of one channel or three; this model's inputs have shape "
             f"{shape}: name another kind of output"
         )
-    source = read_incomplete(options.file, shape, model.spec.dtype)
-    original = source.x[:IN_PICTURE] if as_picture else source.x
+    n_draws = max(1, options.draws)
+
+    def check(n: int) -> None:
+        what = f"{n_draws} fillings of {n} inputs and their moments"
+        check_size(what, (n_draws + 2) * n, shape, "use a smaller --draws, or a part of the file")
+
+    source = read_incomplete(
+        options.file,
+        Form(shape, model.spec.dtype, missing=True),
+        data_dir=options.data_dir,
+        most=IN_PICTURE if as_picture else None,
+        check=check,
+    )
+    if options.draws:
+        check_draws(options.output, source)
+    original = source.x
     x: Any = np.asarray(original, np.float32)
     if options.hide_pattern:
         x = with_holes(x, _hole(options, shape, len(x)))
@@ -88,7 +109,6 @@ def run(options: argparse.Namespace) -> None:
             f"{options.file}: nothing is missing; mark it by NaN or an empty cell, or hide parts "
             "by --hide_pattern"
         )
-    n_draws = max(1, options.draws)
     filled = impute(model, x, n_draws, n_samples=options.n_samples, seed=seed)
     mean, spread, draws = (part.cpu().numpy() for part in filled)
     if as_picture:
@@ -111,14 +131,15 @@ def _hole(options: argparse.Namespace, shape: tuple[int, ...], n: int) -> Any:
 def _picture(model: Any, rows: list[Any], original: Any, options: argparse.Namespace) -> None:
     """Below one another the original, if it is known, with holes, and filled in."""
     import numpy as np
-    import torch
 
     from dhm.evaluation.pictures import image_grid, save_image
+    from dhm.nn.device import to_device
 
     if options.hide_pattern:
         rows = [np.asarray(original, np.float32), *rows]
     columns = min(COLUMNS, len(original))
     n = len(original) // columns * columns
-    u = model.standardize(torch.from_numpy(np.stack(rows)[:, :n])).numpy()
+    x = to_device(np.stack(rows)[:, :n], model.standardize.scale.device)
+    u = model.standardize(x).cpu().numpy()
     blocks = u.reshape(len(rows), n // columns, columns, *u.shape[2:]).swapaxes(0, 1)
     save_image(image_grid(blocks.reshape(-1, *u.shape[2:]), columns), options.output)

@@ -47,9 +47,11 @@ def run(options: argparse.Namespace) -> None:
         raise ConfigError(f"--n_samples should be at least 0, found {options.n_samples}")
     parse_config({"seed": options.seed})
     if options.output:
+        from dhm.data.stream import check_not_read
         from dhm.tables import check_table
 
-        check_table(options.output, options.files)
+        check_table(options.output)
+        check_not_read(options.output, options.files, options.data_dir)
     from tqdm import tqdm
 
     from dhm.data.stream import Form, stream

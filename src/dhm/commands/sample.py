@@ -4,7 +4,6 @@ import argparse
 import sys
 import warnings
 from itertools import pairwise
-from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -19,8 +18,6 @@ if TYPE_CHECKING:
     from dhm.models.base import LatentModel
 
 SUFFIXES = (".png", ".npy", ".npz")
-MOST_BYTES = 2**31
-"""What a command draws at once, as float32."""
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
@@ -112,12 +109,9 @@ def _checked(options: argparse.Namespace) -> tuple[int, Path]:
 
 
 def _check_size(model: "LatentModel", n: int) -> None:
-    wanted = 4 * n * prod(model.spec.shape)
-    if wanted > MOST_BYTES:
-        raise ConfigError(
-            f"{n} examples of shape {model.spec.shape} take {wanted / 2**30:.1f} GiB, above the "
-            f"{MOST_BYTES / 2**30:.0f} GiB drawn at once: use a smaller -n, and several --seed"
-        )
+    from dhm.inference.chunks import check_size
+
+    check_size(f"{n} examples", n, model.spec.shape, "use a smaller -n, and several --seed")
 
 
 def _labels(name: str, classes: tuple[str, ...]) -> list[int]:

@@ -57,9 +57,11 @@ def run(options: argparse.Namespace) -> None:
         raise ConfigError(f"--n_samples should be at least 0, found {options.n_samples}")
     parse_config({"seed": options.seed})
     if options.output:
+        from dhm.data.stream import check_not_read
         from dhm.tables import check_table
 
-        check_table(options.output, options.files)
+        check_table(options.output)
+        check_not_read(options.output, options.files, options.data_dir)
     import numpy as np
 
     from dhm.data.stream import Form, stream
@@ -121,7 +123,8 @@ def _print_summary(novelty: Any, threshold: float, options: argparse.Namespace) 
         f"{options.false_alarm_rate:g}"
     )
     at = (0.05, 0.25, 0.5, 0.75, 0.95)
-    quantiles = zip(at, np.quantile(novelty, at), strict=True)
+    # Of values found, none between two: infinity, of inputs far out, has no neighbours.
+    quantiles = zip(at, np.quantile(novelty, at, method="inverted_cdf"), strict=True)
     print("quantiles  " + "  ".join(f"{q:.0%}: {value:.4g}" for q, value in quantiles))
     if options.output:
         print(f"rows in {options.output}")

@@ -1,20 +1,23 @@
 """Files whose gaps are to be filled in: read with what belongs to them, and written completed."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from dhm.data.readers.guard import reading, require
-from dhm.data.readers.keyed import X_NAMES
-from dhm.data.readers.pairs import read_npy
-from dhm.data.readers.table import numeric_columns, read_frame
-from dhm.data.registry import load
+from dhm.data.locate import by_path
+from dhm.data.readers.guard import require
+from dhm.data.readers.table import read_frame
+from dhm.data.stream import Form, stream
+from dhm.data.stream.tables import check_columns, features, numbers_of
 from dhm.errors import ConfigError, DataError
 from dhm.files import replacing
 
 ARRAYS, TABLES = (".npy", ".npz"), (".csv", ".parquet", ".pq")
+DRAW = "draw"
+"""The column that tells the draws of a table apart."""
 
 
 @dataclass(frozen=True)
@@ -22,38 +25,51 @@ class Incomplete:
     """Inputs, NaN where missing, and the table they stand in, if it is one."""
 
     x: Any
-    """(N, *shape) as a model of that shape takes them; in the file's own type."""
+    """(N, *shape) as a model takes them: bytes, or floats."""
     frame: Any = None
     """The pandas frame, other columns included."""
-    columns: tuple[str, ...] = ()
-    """Those of the frame that x is made of."""
+    numbers: Any = None
+    """(N, D) float64: the columns of the frame that x is made of."""
 
 
-def read_incomplete(name_or_path: str, shape: tuple[int, ...], dtype: str) -> Incomplete:
-    """The inputs in a file, or those of the test part of a data set that has a name.
+def read_incomplete(
+    name_or_path: str,
+    form: Form,
+    *,
+    data_dir: str | Path | None = None,
+    most: int | None = None,
+    check: Callable[[int], None] = lambda n: None,
+) -> Incomplete:
+    """The inputs in whatever `stream` reads, at most so many; of a table, with its other columns.
 
-    Reads .npy, .npz (x, or the only array), .csv and .parquet, with or without labels, and whatever
-    else `load` does. `shape` and `dtype` are the model's; bytes may come as floats in 0..255.
-
-    Raises `DataError` for inputs of another shape or range.
+    `check` is told how many there are so far, and may raise. Errors are those of `stream`.
     """
-    path = Path(name_or_path)
-    suffix = path.suffix.lower()
-    frame: Any = None
-    columns: tuple[str, ...] = ()
-    if suffix in TABLES and path.is_file():
-        frame = read_frame(path)
-        columns = tuple(numeric_columns(frame, path))
-        x = frame[list(columns)].to_numpy(np.float32, na_value=np.nan)
-    elif suffix == ".npy" and path.is_file():
-        x = read_npy(path)
-    elif suffix == ".npz" and path.is_file():
-        x = _array_of(path)
-    else:
-        x = load(name_or_path).test.x
-    x = _laid_out(x, shape, name_or_path)
-    _check_range(x, shape, dtype, name_or_path)
-    return Incomplete(x, frame, columns)
+    path = by_path(name_or_path, data_dir) if name_or_path else None
+    if path is not None and path.is_file() and path.suffix.lower() in TABLES:
+        frame = read_frame(path).iloc[:most]
+        check(len(frame))
+        check_columns(list(frame.columns), path, form)
+        numbers = numbers_of(frame, path, 0)
+        return Incomplete(form.convert(numbers, str(path), 0), frame, numbers)
+    parts: list[Any] = []
+    n = 0
+    for block in stream([name_or_path], form, data_dir=data_dir):
+        parts.append(block.x.toarray() if hasattr(block.x, "toarray") else block.x)
+        n += len(block.row)
+        check(n if most is None else min(n, most))
+        if most is not None and n >= most:
+            break
+    return Incomplete(np.concatenate(parts)[:most])
+
+
+def check_draws(path: str | Path, source: Incomplete) -> None:
+    """Refuse, with `DataError`, to write draws as a table that has the column they are told by."""
+    as_table = Path(path).suffix.lower() in TABLES
+    if as_table and source.frame is not None and DRAW in source.frame.columns:
+        raise DataError(
+            f"the table has a column {DRAW!r}, by which --draws would tell the draws apart; rename "
+            "it, or write a .npz"
+        )
 
 
 def check_output(path: str | Path, source: str) -> None:
@@ -72,8 +88,8 @@ def write_completed(
     """Write filled inputs in the format that the file's extension says.
 
     A table is the one that was read, filled by the mean, or with `draws` (n, N, D) once by each of
-    them, told apart by a first column `draw`. .npy holds the mean or the draws; .npz the arrays
-    `x`, `standard_deviation` and `draws`.
+    them, told apart by a first column `draw`: see `check_draws`. .npy holds the mean or the draws;
+    .npz the arrays `x`, `standard_deviation` and `draws`.
     """
     path = Path(path)
     suffix = path.suffix.lower()
@@ -100,59 +116,13 @@ def _filled(source: Incomplete, mean: Any, draws: Any) -> Any:
     frames = []
     for values in fillings:
         frame = source.frame.copy()
-        for i, name in enumerate(source.columns):
-            gaps = frame[name].isna().to_numpy()
+        for i, name in enumerate(features(list(frame.columns))):
+            gaps = np.isnan(source.numbers[:, i])
             if gaps.any():  # a column without is written as it was read, whole numbers as such
-                column = frame[name].to_numpy(np.float64, na_value=np.nan)
-                frame[name] = np.where(gaps, values[:, i], column)
+                frame[name] = np.where(gaps, values[:, i], source.numbers[:, i])
         frames.append(frame)
     if draws is None:
         return frames[0]
     for number, frame in enumerate(frames, start=1):
-        frame.insert(0, "draw", number)
+        frame.insert(0, DRAW, number)
     return pandas.concat(frames)
-
-
-def _array_of(path: Path) -> Any:
-    with reading(path, "npz"), np.load(path, allow_pickle=False) as arrays:
-        names = arrays.files
-        name = next((n for n in X_NAMES if n in names), names[0] if len(names) == 1 else None)
-        if name is None:
-            raise DataError(f"{path}: expected an array x, found {', '.join(names)}; rename it")
-        return arrays[name]
-
-
-def _laid_out(x: Any, shape: tuple[int, ...], what: str) -> Any:
-    x = x.toarray() if hasattr(x, "toarray") else np.asarray(x)
-    if x.dtype.kind not in "buif":
-        raise DataError(f"{what}: expected numbers, found values of type {x.dtype}")
-    found = x.shape[1:]
-    if found == shape:
-        return x
-    if len(shape) == 3:
-        channels, height, width = shape
-        if channels == 1 and found == (height, width):
-            return x[:, None]
-        if found == (height, width, channels):
-            return x.transpose(0, 3, 1, 2)
-    raise DataError(f"{what}: the model takes examples of shape {shape}, found {found}")
-
-
-def _check_range(x: Any, shape: tuple[int, ...], dtype: str, what: str) -> None:
-    """Refuse infinite values, and pixels in another range than the model learnt."""
-    from dhm.data.checks import value_range
-
-    low, high = value_range(x) if x.size else (0, 0)
-    if np.isinf([low, high]).any():
-        raise DataError(f"{what}: expected finite values or NaN, found infinite ones; correct them")
-    top = 255 if dtype == "uint8" else 1
-    if len(shape) == 3 and (low < 0 or high > top):
-        raise DataError(
-            f"{what}: the model learnt pixels in [0, {top}], found {low:g} to {high:g}; rescale "
-            "them"
-        )
-    if dtype == "uint8" and x.dtype.kind == "f" and high <= 1 and np.any((x > 0) & (x < 1)):
-        raise DataError(
-            f"{what}: the model learnt pixels in [0, 255], found {low:g} to {high:g}; multiply "
-            "them by 255"
-        )

@@ -8,13 +8,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dhm.errors import DataError
+from dhm.errors import ConfigError, DataError
 from dhm.models.base import Model, check_inputs
 
 PAIRS = 10_000
 """Most pairs (x, z) at a time."""
 ENTRIES = 2**23
 """Most entries of x that are decoded at a time: 32 MiB of float32 for each tensor of that size."""
+
+MOST_BYTES = 2**31
+"""Most of an answer that is held at once, as float32."""
 
 
 def pairs_at_once(shape: tuple[int, ...]) -> int:
@@ -25,6 +28,26 @@ def pairs_at_once(shape: tuple[int, ...]) -> int:
         (10000, 682)
     """
     return max(1, min(PAIRS, ENTRIES // prod(shape)))
+
+
+def check_size(what: str, n: int, shape: tuple[int, ...], advice: str) -> None:
+    """Refuse, before anything is allocated, n arrays of a shape that are too many to hold at once.
+
+    Raises `ConfigError`.
+
+    Example:
+        >>> check_size("2 draws", 2, (1, 8, 8), "draw fewer")
+        >>> check_size("10000000 draws", 10_000_000, (1, 8, 8), "draw fewer")
+        Traceback (most recent call last):
+        dhm.errors.ConfigError: 10000000 draws of shape (1, 8, 8) take 2.4 GiB, above the 2 GiB \
+held at once: draw fewer
+    """
+    wanted = 4 * n * prod(shape)
+    if wanted > MOST_BYTES:
+        raise ConfigError(
+            f"{what} of shape {shape} take {wanted / 2**30:.1f} GiB, above the "
+            f"{MOST_BYTES / 2**30:.0f} GiB held at once: {advice}"
+        )
 
 
 def spans(n: int, size: int) -> Iterator[range]:

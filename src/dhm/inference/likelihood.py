@@ -38,9 +38,9 @@ class Estimate(NamedTuple):
     """A number for each example, and how far it may be off."""
 
     value: Tensor
-    """(N,) nats."""
+    """(N,) nats; -inf for an input so far out that its probability is none a float can hold."""
     standard_error: Tensor
-    """(N,) nats; NaN for a single sample."""
+    """(N,) nats; NaN for a single sample, and where the value is -inf."""
 
 
 def log_likelihood(model: Model, x: Any, n_samples: int = 100, *, seed: int = 0) -> Estimate:
@@ -157,7 +157,7 @@ class RunningSums:
             self.largest = torch.full_like(zeros, -torch.inf)
             # Of w and w^2 relative to the largest w, and of what log w is above the first one.
             self.w, self.w2, self.log_w, self.log_w2 = zeros, zeros, zeros, zeros
-            self.first = log_w[0]
+            self.first = torch.where(log_w[0].isfinite(), log_w[0], 0.0)
         self.n += len(log_w)
         largest = torch.maximum(self.largest, log_w.amax(0))
         shrink = _relative(self.largest, largest)

@@ -13,21 +13,31 @@ References:
     learning?, ICLR 2022.
 """
 
+from collections.abc import Iterator
 from math import prod
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from dhm.errors import ConfigError
 from dhm.inference.abilities import require_density
-from dhm.inference.noise import seeded
-from dhm.inference.predict import BATCH, in_batches
+from dhm.inference.chunks import (
+    PAIRS,
+    check_examples,
+    check_size,
+    evaluating,
+    pairs_at_once,
+    rows,
+    spans,
+)
+from dhm.inference.noise import RowNoise, seeded
+from dhm.inference.predict import predict_logits
 from dhm.models.base import GenerativeModel, Model
-from dhm.nn.distributions import is_grey
-
-ENTRIES = 2**22
-"""Entries of p(x|z) held at a time."""
+from dhm.nn.device import to_device
+from dhm.nn.distributions import draw, is_grey
 
 
 class Imputation(NamedTuple):
@@ -41,10 +51,14 @@ class Imputation(NamedTuple):
     """(n_draws, N, *shape): draws of x_m from p(x_m|x_o), all entries of one draw together."""
 
 
+@torch.no_grad()
 def impute(
     model: Model, x: Any, n_draws: int = 1, *, n_samples: int = 100, seed: int = 0
 ) -> Imputation:
     """Fill in the entries of inputs that are missing, from those observed.
+
+    What is drawn for an input depends on it and the seed alone. An observed value so far out that
+    p(x_o, z) is 0 in floats for every draw says nothing of z: it is then drawn from the prior.
 
     Grey levels under a Bernoulli p(x|z) count as probabilities, so the draws of images take its
     mean for a pixel, and the standard deviation is that of the means.
@@ -56,8 +70,8 @@ def impute(
         n_samples: importance samples of z for each input.
         seed: of the draws; the global generator is left as it was.
 
-    Raises `UnsupportedError` for a model without p(x|z), `ConfigError` for numbers below 1,
-    `DataError` for inputs of another shape.
+    Raises `UnsupportedError` for a model without p(x|z), `ConfigError` for numbers below 1 and for
+    more than memory should hold, `DataError` for no inputs or some of another shape.
 
     Example:
         >>> import tempfile
@@ -75,29 +89,42 @@ def impute(
     _check(n_draws, "n_draws")
     _check(n_samples, "n_samples")
 
-    def compute(part: Tensor) -> Tensor:
-        z, weights = _posterior(generative, part, n_samples)
-        mean, spread = _moments(generative, z, weights)
-        draws = _draws(generative, z, weights, n_draws)
-        stored = model.standardize.inverse(torch.cat([mean[None], draws]))
-        missing = part.isnan()
-        filled = torch.where(missing, stored, part)
-        spread = spread * model.standardize.scale * missing
-        return torch.cat([spread[None], filled]).transpose(0, 1)
+    check_examples(model, x)
+    n, shape, device = x.shape[0], model.spec.shape, model.standardize.scale.device
+    check_size(
+        f"{n_draws} fillings of {n} inputs and their moments",
+        (n_draws + 2) * n,
+        shape,
+        "draw fewer, or give fewer inputs at a time",
+    )
+    mean, deviation = torch.empty(2, n, *shape, device=device)
+    draws = torch.empty(n_draws, n, *shape, device=device)
+    with evaluating(model):
+        for span in spans(n, _rows_at_a_time(model, n_samples)):
+            at = slice(span.start, span.stop)
+            part, posterior = _posterior(generative, rows(x, span), n_samples, seed)
+            missing = part.isnan()
 
-    with seeded(seed, model.standardize.scale.device):
-        at_a_time = _rows_at_a_time(model, max(n_samples, n_draws))
-        rows = in_batches(model, x, at_a_time, compute).transpose(0, 1)
-    return Imputation(rows[1], rows[0], rows[2:])
+            def filled(u: Tensor, part: Tensor = part, missing: Tensor = missing) -> Tensor:
+                return torch.where(missing, model.standardize.inverse(u), part)
+
+            mean_u, deviation_u = _moments(generative, posterior)
+            mean[at] = filled(mean_u)
+            deviation[at] = deviation_u * model.standardize.scale * missing
+            for drawn, u in _draws(generative, posterior, n_draws):
+                draws[drawn.start : drawn.stop, at] = filled(u)
+    return Imputation(mean, deviation, draws)
 
 
+@torch.no_grad()
 def predict_proba(model: Model, x: Any, *, n_samples: int = 100, seed: int = 0) -> Tensor:
     """p(y|x_o), (N, n_classes), of inputs with or without missing entries.
 
     Of an input without, softmax of the model's logits. For others p(y|x) is averaged over draws of
     what is missing, from p(x_m|x_o). A model that was trained with `hide` has also learnt p(y|x_o)
     itself: of these two estimates, whose errors differ, the mean is taken. Networks that have no
-    p(x|z) see what `Model.fill` puts in the place of NaN.
+    p(x|z) see what `Model.fill` puts in the place of NaN. An answer depends on the input and the
+    seed alone.
 
     Arguments:
         model: the model.
@@ -118,62 +145,108 @@ def predict_proba(model: Model, x: Any, *, n_samples: int = 100, seed: int = 0) 
         tensor([1., 1., 1., 1., 1.])
     """
     _check(n_samples, "n_samples")
-    completes = isinstance(model, GenerativeModel) and model.has_density
-    learnt = 0.5 if model.spec.options.get("hide") else 0.0
-
-    def compute(part: Tensor) -> Tensor:
-        p_y = model.logits(part).float().softmax(1)
-        if not completes or not part.is_floating_point():
-            return p_y
-        incomplete = part.isnan().flatten(1).any(1).nonzero()[:, 0]
-        at_a_time = _rows_at_a_time(model, n_samples)
-        for rows in incomplete.split(at_a_time) if len(incomplete) else ():
-            averaged = _averaged(require_density(model), part[rows], n_samples)
-            p_y[rows] = learnt * p_y[rows] + (1 - learnt) * averaged
+    p_y = predict_logits(model, x).softmax(1)
+    if not isinstance(model, GenerativeModel) or not model.has_density:
         return p_y
+    learnt = 0.5 if model.spec.options.get("hide") else 0.0
+    incomplete = _incomplete(x)
+    with evaluating(model):
+        for span in spans(len(incomplete), _rows_at_a_time(model, n_samples)):
+            at = incomplete[span.start : span.stop]
+            averaged = _averaged(model, rows(x[at], range(len(at))), n_samples, seed)
+            p_y[at] = learnt * p_y[at] + (1 - learnt) * averaged
+    return p_y
 
-    with seeded(seed, model.standardize.scale.device):
-        return in_batches(model, x, BATCH, compute)
+
+class _Posterior(NamedTuple):
+    """Draws of z that with their weights stand for p(z|x_o), of B inputs."""
+
+    z: Tensor
+    """(K, B, n_latent)."""
+    weights: Tensor
+    """(K, B), which sum to 1 over the draws."""
+    noise: RowNoise
+    """What further draws for these inputs are made from."""
 
 
-def _averaged(model: GenerativeModel, x: Tensor, n_samples: int) -> Tensor:
+def _incomplete(x: Any) -> NDArray[np.intp]:
+    """The positions of inputs with missing entries."""
+    if x.dtype.kind != "f":
+        return np.zeros(0, np.intp)
+    parts = (np.isnan(rows(x, span)).reshape(len(span), -1) for span in spans(x.shape[0], PAIRS))
+    return np.flatnonzero(np.concatenate([part.any(1) for part in parts]))
+
+
+def _averaged(model: GenerativeModel, x: NDArray[Any], n_samples: int, seed: int) -> Tensor:
     """E p(y|x_o, x_m), (B, n_classes)."""
     # A few draws of z carry the weight: as many completions as draws would be much alike.
     n = max(1, n_samples // 5)
-    z, weights = _posterior(model, x, n_samples)
-    draws = model.standardize.inverse(_draws(model, z, weights, n))
-    completions = torch.where(x.isnan(), draws, x)
-    p_y = model.logits(completions.flatten(0, 1)).float().softmax(1)
-    return p_y.unflatten(0, (n, len(x))).mean(0)
+    part, posterior = _posterior(model, x, n_samples, seed)
+    total = torch.zeros(len(x), model.n_classes, device=part.device)
+    for _, u in _draws(model, posterior, n):
+        completions = torch.where(part.isnan(), model.standardize.inverse(u), part)
+        p_y = model.logits(completions.flatten(0, 1)).float().softmax(1)
+        total += p_y.unflatten(0, u.shape[:2]).sum(0)
+    return total / n
 
 
-def _posterior(model: GenerativeModel, x: Tensor, n_samples: int) -> tuple[Tensor, Tensor]:
-    """Draws of z, (K, B, n_latent), that with their weights (K, B) stand for p(z|x_o)."""
-    noise = torch.randn(n_samples, len(x), model.n_noise, device=x.device)
-    drawn = model.importance_samples(x, noise)
-    return drawn.z, drawn.log_weight.softmax(0)
+def _posterior(
+    model: GenerativeModel, x: NDArray[Any], n_samples: int, seed: int
+) -> tuple[Tensor, _Posterior]:
+    """Inputs as stored on the model's device, and draws of their z."""
+    check_size("the draws of z", n_samples, (model.n_noise,), "use a smaller n_samples")
+    device = model.standardize.scale.device
+    part, noise = to_device(x, device), RowNoise(x, seed, device)
+    drawn = [
+        model.importance_samples(part, noise.normal(len(samples), model.n_noise))
+        for samples in spans(n_samples, pairs_at_once(model.spec.shape))
+    ]
+    z = torch.cat([some.z for some in drawn])
+    log_weight = torch.cat([some.log_weight for some in drawn])
+    hopeless = ~log_weight.isfinite().any(0)
+    if hopeless.any():
+        with seeded(seed, device):
+            prior = model.sample_prior(n_samples)
+        z = torch.where(hopeless[:, None], prior[:, None], z)
+        log_weight = log_weight.masked_fill(hopeless, 0.0)
+    return part, _Posterior(z, log_weight.softmax(0), noise)
 
 
-def _moments(model: GenerativeModel, z: Tensor, weights: Tensor) -> Tensor:
-    """Mean and standard deviation of x under p(x|x_o), (2, B, *shape), network inputs."""
-    p = model.p_x(z)
-    means = p.mean
-    weights = weights.view(*weights.shape, *(1 for _ in p.event_shape))
-    mean = (weights * means).sum(0)
-    variance = (weights * (means - mean).square()).sum(0)
-    if not is_grey(p):
-        variance = variance + (weights * p.variance).sum(0)
-    return torch.stack([mean, variance.sqrt()])
+def _moments(model: GenerativeModel, posterior: _Posterior) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of x under p(x|x_o), (B, *shape) each, network inputs."""
+    z, weights, _ = posterior
+    # Both are taken relative to a point near the mean, so that squares do not cancel.
+    centre = model.p_x((weights[..., None] * z).sum(0)).mean
+    first, second = torch.zeros_like(centre), torch.zeros_like(centre)
+    for span in spans(len(z), pairs_at_once(model.spec.shape)):
+        p = model.p_x(z[span.start : span.stop])
+        w = weights[span.start : span.stop]
+        w = w.view(*w.shape, *(1 for _ in p.event_shape))
+        above = p.mean - centre
+        first += (w * above).sum(0)
+        second += (w * (above.square() if is_grey(p) else above.square() + p.variance)).sum(0)
+    return centre + first, (second - first.square()).clamp(min=0).sqrt()
 
 
-def _draws(model: GenerativeModel, z: Tensor, weights: Tensor, n: int) -> Tensor:
-    """Draws of x from p(x|x_o), (n, B, *shape), network inputs."""
-    chosen = torch.multinomial(weights.T, n, replacement=True).T
-    return model.draw(z[chosen, torch.arange(len(chosen[0]), device=chosen.device)])
+def _draws(model: GenerativeModel, posterior: _Posterior, n: int) -> Iterator[tuple[range, Tensor]]:
+    """n draws of x from p(x|x_o), some (k, B, *shape) at a time with their numbers."""
+    z, weights, noise = posterior
+    at_most = torch.cumsum(weights, 0).T.contiguous()
+    u = noise.uniform(n).T * at_most[:, -1:]
+    chosen = torch.searchsorted(at_most, u.contiguous(), right=True).clamp(max=len(z) - 1).T
+    shape = model.spec.shape
+    for span in spans(n, max(1, pairs_at_once(shape) // z.shape[1])):
+        picked = chosen[span.start : span.stop]
+        k, b = picked.shape
+
+        def uniform(k: int = k, b: int = b) -> Tensor:
+            return noise.uniform(k * prod(shape)).view(k, prod(shape), b).mT.reshape(k, b, *shape)
+
+        yield span, draw(model.p_x(z[picked, torch.arange(b, device=z.device)]), uniform)
 
 
 def _rows_at_a_time(model: Model, n: int) -> int:
-    return max(1, ENTRIES // (n * prod(model.spec.shape)))
+    return max(1, pairs_at_once(model.spec.shape) // n)
 
 
 def _check(n: int, name: str) -> None:

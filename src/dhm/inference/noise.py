@@ -13,8 +13,9 @@ from torch import Tensor
 class RowNoise:
     """Normal and uniform numbers for each of B inputs, from a generator of its own each.
 
-    The generator is seeded by the input's bytes and the seed, so an estimate for an input is the
-    same in whatever batch, order, chunk or process it is made, and equal inputs get equal numbers.
+    The generator is seeded by the input's values and the seed, so an estimate for an input is the
+    same in whatever batch, order, chunk or process it is made, and equal inputs get equal numbers,
+    whether they are stored as bytes or as floats of the same 0..255.
 
     Arguments:
         x: (B, *shape), as stored.
@@ -32,7 +33,7 @@ class RowNoise:
     """
 
     def __init__(self, x: NDArray[np.generic], seed: int, device: torch.device) -> None:
-        digests = (blake2b(row.tobytes(), digest_size=8).digest() for row in x)
+        digests = (blake2b(row.tobytes(), digest_size=8).digest() for row in _canonical(x))
         marks = (int.from_bytes(digest, "little") for digest in digests)
         self._generators = [np.random.default_rng([seed, mark]) for mark in marks]
         self._device = device
@@ -50,6 +51,14 @@ class RowNoise:
 
     def _stacked(self, rows: list[NDArray[np.float32]]) -> Tensor:
         return torch.from_numpy(np.stack(rows, 1)).to(self._device, non_blocking=True)
+
+
+def _canonical(x: NDArray[np.generic]) -> NDArray[np.float32]:
+    """Equal values as equal bytes: a gap in one row makes floats of its whole block."""
+    with np.errstate(over="ignore"):
+        values = np.ascontiguousarray(x, np.float32) + np.float32(0)  # of -0.0 it makes 0.0
+    values[np.isnan(values)] = np.nan
+    return values
 
 
 @contextmanager

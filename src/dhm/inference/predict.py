@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dhm.inference.chunks import evaluating
 from dhm.models.base import LatentModel, Model, check_inputs
 from dhm.nn.device import to_device
 
@@ -15,12 +16,12 @@ BATCH = 1000
 
 def predict_logits(model: Model, x: Any) -> Tensor:
     """Logits of p(y|x), (N, K) on the model's device, from an array as stored."""
-    return in_batches(model, x, BATCH, model.logits)
+    return _in_batches(model, x, model.logits)
 
 
 def predict_latent(model: LatentModel, x: Any) -> Tensor:
     """z of each input, (N, n_latent) on the model's device: E(x), or the mean of q(z|x)."""
-    return in_batches(model, x, BATCH, model.encode)
+    return _in_batches(model, x, model.encode)
 
 
 def reconstruct(model: LatentModel, x: Any) -> Tensor:
@@ -29,29 +30,21 @@ def reconstruct(model: LatentModel, x: Any) -> Tensor:
     def compute(part: Tensor) -> Tensor:
         return model.standardize.inverse(model.decode(model.encode(part)))
 
-    return in_batches(model, x, BATCH, compute)
+    return _in_batches(model, x, compute)
 
 
 def predict_features(model: Model, x: Any) -> Tensor:
     """What the last layer of p(y|x) sees, (N, d) on the model's device."""
-    return in_batches(model, x, BATCH, model.features)
-
-
-def predict_latents(model: LatentModel, x: Any) -> Tensor:
-    """z of inputs, E(x) or the mean of q(z|x), (N, n_latent) on the model's device."""
-    return in_batches(model, x, BATCH, model.encode)
+    return _in_batches(model, x, model.features)
 
 
 @torch.no_grad()
-def in_batches(model: Model, x: Any, batch: int, compute: Callable[[Tensor], Tensor]) -> Tensor:
-    """What is computed of all examples, so many at a time, with the model in evaluation mode."""
+def _in_batches(model: Model, x: Any, compute: Callable[[Tensor], Tensor]) -> Tensor:
+    """What is computed of all examples, a batch at a time, with the model in evaluation mode."""
     check_inputs(model, x)
     device = model.standardize.scale.device
-    was_training = model.training
-    model.eval()
     n = x.shape[0]
     # Positions, not a slice: a slice of a read-only memory map would be read-only too.
-    rows = np.split(np.arange(n), range(batch, n, batch))
-    parts = [compute(to_device(x[r], device)).float() for r in rows]
-    model.train(was_training)
-    return torch.cat(parts)
+    rows = np.split(np.arange(n), range(BATCH, n, BATCH))
+    with evaluating(model):
+        return torch.cat([compute(to_device(x[r], device)).float() for r in rows])

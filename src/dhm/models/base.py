@@ -45,7 +45,9 @@ class ImportanceSamples(NamedTuple):
     """K draws of q(z|x) for each of B inputs, with their weights."""
 
     log_weight: Tensor
-    """log p(x, z) / q(z|x), nats, (K, B): with the auxiliary variable where there is one."""
+    """log p(x, z) / q(z|x), nats, (K, B): with the auxiliary variable where there is one.
+
+    -inf where numbers overflow: such a draw counts for nothing, and its z is 0."""
     z: Tensor
     """(K, B, n_latent)."""
 

@@ -197,7 +197,12 @@ class SupervisedHDGM(GenerativeModel):
         inferred = self.infer(x, noise=for_a)
         z = inferred.q_z.mean + inferred.q_z.stddev * for_z
         log_px, log_ratio = self.log_weights(inferred, z)
-        return ImportanceSamples(log_px + log_ratio, z)
+        log_weight = log_px + log_ratio
+        # An input far beyond what a float squares makes infinities, and no numbers of their sums.
+        counts = log_weight.isfinite()
+        return ImportanceSamples(
+            torch.where(counts, log_weight, -torch.inf), torch.where(counts[..., None], z, 0.0)
+        )
 
     def log_px_given_z(self, x: Tensor, z: Tensor) -> Tensor:
         x = self.standardize(x)

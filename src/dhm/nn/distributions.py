@@ -65,8 +65,11 @@ def is_grey(p: Independent) -> bool:
     return isinstance(p.base_dist, Bernoulli) and len(p.event_shape) == 3
 
 
-def draw(p: Independent) -> Tensor:
+def draw(p: Independent, u: Callable[[], Tensor] | None = None) -> Tensor:
     """A draw of x from p(x|z); of grey levels, that a Bernoulli takes as probabilities, the mean.
+
+    From torch's global generator, or from what `u` gives: uniform numbers on [0, 1), one for each
+    entry of x, of which the draw is the quantile. The mean needs none.
 
     Example:
         >>> import torch
@@ -74,7 +77,15 @@ def draw(p: Independent) -> Tensor:
         tensor([[[0.5000, 0.5000],
                  [0.5000, 0.5000]]])
     """
-    return p.mean if is_grey(p) else p.sample()
+    if is_grey(p):
+        return p.mean
+    if u is None:
+        return p.sample()
+    p_entry = p.base_dist
+    if isinstance(p_entry, Bernoulli):
+        return (u() >= 1 - p_entry.probs).float()
+    eps = torch.finfo(torch.float32).eps / 2
+    return p_entry.icdf(u().clamp(eps, 1 - eps))
 
 
 class DiscretizedLogistic(Distribution):
@@ -131,9 +142,13 @@ class DiscretizedLogistic(Distribution):
         with torch.no_grad():
             shape = torch.Size(sample_shape) + self.location.shape
             u = torch.rand(shape, device=self.location.device, dtype=self.location.dtype)
-            x = self.location + self.log_scale.exp() * torch.logit(u, eps=1e-6)
-            top = self.levels - 1
-            return (x * top).round().clamp(0, top) / top
+            return self.icdf(u)
+
+    def icdf(self, value: Tensor) -> Tensor:
+        """Pixels on the grid of levels that are the quantiles of uniform numbers."""
+        x = self.location + self.log_scale.exp() * torch.logit(value, eps=1e-6)
+        top = self.levels - 1
+        return (x * top).round().clamp(0, top) / top
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Log-probability (nats) of pixels k / (levels - 1); shape broadcast with the batch."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from dhm.data.checks import check_inputs
+from dhm.data.checks import check_inputs, count_missing, value_range
 from dhm.errors import DataError
 
 BLOCK_BYTES = 1 << 24
@@ -27,7 +27,9 @@ class Form:
     dtype: str
     """"uint8" or "float32"."""
     missing: bool = False
-    """Whether entries may be NaN; where one is, bytes become floats of the same 0..255."""
+    """Whether entries may be NaN; where one is, bytes become floats of the same 0..255.
+
+    Floats in 0..255 are then bytes too, as they are: what `dhm impute` writes can be read."""
 
     @property
     def rows(self) -> int:
@@ -41,31 +43,61 @@ class Form:
                 f"{what}: the model takes examples of shape {self.shape}, found {tuple(shape)}"
             )
 
-    def convert(self, x: Any, what: str, first: int) -> Any:
+    def in_bytes(self, x: Any) -> bool | None:
+        """Whether a block of floats is in 0..255, and not in [0, 1]; None if it holds zeros alone.
+
+        Of a file, the first block that is not of zeros says it for all.
+        """
+        if not self.missing or self.dtype != "uint8" or x.dtype.kind != "f":
+            return False
+        _, high = value_range(np.where(np.isinf(x), np.nan, x))
+        return high > 1 if high > 0 else None
+
+    def convert(self, x: Any, what: str, first: int, in_bytes: bool | None = None) -> Any:
         """A block of rows (n, ...) as the model takes them, (n, *shape).
 
-        Images may be (H, W), (C, H, W) or (H, W, C), bytes or floats in [0, 1].
+        Images may be (H, W), (C, H, W) or (H, W, C), bytes or floats in [0, 1]; with `in_bytes`
+        (by default what the method of this name finds) floats in 0..255, which stay floats.
 
         Raises `DataError` for what `check_inputs` refuses, naming the row, counted from `first`.
         """
         self.check_shape(x.shape[1:], what)
+        convert = self._converted
+        if self.in_bytes(x) if in_bytes is None else in_bytes:
+            convert = self._floats_in_bytes
         try:
-            return self._converted(x, what)
+            return convert(x, what)
         except DataError:
             for i in range(x.shape[0]):
-                self._converted(x[i : i + 1], f"{what}, row {first + i}")
+                convert(x[i : i + 1], f"{what}, row {first + i}")
             raise
 
+    def _floats_in_bytes(self, x: Any, what: str) -> Any:
+        low, high = value_range(x)
+        if np.isinf([low, high]).any():
+            raise DataError(f"{what}: expected finite values or NaN, found infinite ones")
+        if low < 0 or high > 255:
+            raise DataError(
+                f"{what}: float images must lie in [0, 1] or in 0..255, found {low:.6g} to "
+                f"{high:.6g}; rescale them"
+            )
+        return self._laid_out(x).astype(np.float32)
+
+    def _laid_out(self, x: Any) -> Any:
+        shape = tuple(x.shape[1:])
+        return x if shape == self.shape else self._layouts()[shape](x)
+
     def _converted(self, x: Any, what: str) -> Any:
-        if tuple(x.shape[1:]) != self.shape:
-            x = self._layouts()[tuple(x.shape[1:])](x)
-        if self.missing and isinstance(x, np.ndarray) and x.dtype.kind == "f":
-            gaps = np.isnan(x)
-            if gaps.any():
-                filled = self._cast(check_inputs(np.where(gaps, 0, x), what)).astype(np.float32)
-                filled[gaps] = np.nan
-                return filled
-        return self._cast(check_inputs(x, what))
+        x = self._laid_out(x)
+        missing = count_missing(x)
+        if missing and not self.missing:
+            raise DataError(f"{what}: expected finite values, found NaN; fill in what is missing")
+        if not missing or not isinstance(x, np.ndarray):  # a sparse matrix is never of bytes
+            return self._cast(check_inputs(x, what))
+        gaps = np.isnan(x)
+        filled = self._cast(check_inputs(np.where(gaps, 0, x), what)).astype(np.float32)
+        filled[gaps] = np.nan
+        return filled
 
     def _cast(self, x: Any) -> Any:
         if self.dtype == "uint8" and x.dtype == np.float32:

@@ -15,7 +15,7 @@ from dhm.data.stream.arrays import array_blocks, hdf5_blocks, npy_blocks, npz_bl
 from dhm.data.stream.form import Form
 from dhm.data.stream.images import image_paths, is_images, read_image
 from dhm.data.stream.tables import csv_blocks, parquet_blocks
-from dhm.errors import DataError, DataNotFoundError
+from dhm.errors import ConfigError, DataError, DataNotFoundError
 from dhm.suggest import did_you_mean
 
 BLOCKS: dict[str, Callable[[Path, Form], Iterator[Any]]] = {
@@ -51,7 +51,7 @@ def stream(
         sources: image files, folders of images, .npy, .npz, HDF5, CSV and Parquet files, or names
             of data sets, of which the test part is read. Labels are left out.
         form: what the model takes. Images of other modes are converted, floats in [0, 1] and bytes
-            into each other; other sizes are refused.
+            into each other; other sizes are refused. Floats in 0..255 are told by the first block.
         data_dir: folder to look for data in first.
 
     All sources are looked for before the first is read.
@@ -65,6 +65,21 @@ def stream(
         digits 448 (449, 1, 8, 8)
     """
     return _stream([_found(str(source), data_dir) for source in sources], form, data_dir)
+
+
+def check_not_read(
+    output: str | Path, sources: Iterable[str | Path], data_dir: str | Path | None = None
+) -> None:
+    """Refuse, with `ConfigError`, an output that would take the place of what is read.
+
+    Sources are looked for as by `stream`; of a folder, its images count.
+    """
+    target = Path(output).resolve()
+    for source in filter(None, map(str, sources)):
+        path = (by_path(source, data_dir) or Path(source)).resolve()
+        within = path in target.parents and target.suffix.lower() in IMAGES and target.exists()
+        if source not in NAMES and (target == path or within):
+            raise ConfigError(f"{output} is one of the inputs: the output needs another name")
 
 
 def _stream(sources: list[str | Path], form: Form, data_dir: str | Path | None) -> Iterator[Rows]:
@@ -103,9 +118,14 @@ def _blocks(source: str | Path, form: Form, data_dir: str | Path | None) -> Iter
 
 def _numbered(what: str, blocks: Iterator[Any], form: Form) -> Iterator[Rows]:
     first = 0
+    in_bytes: bool | None = None
     for block in blocks:
+        form.check_shape(block.shape[1:], what)
+        if in_bytes is None:
+            in_bytes = form.in_bytes(block)
         n = block.shape[0]
-        yield Rows([what] * n, np.arange(first, first + n), form.convert(block, what, first))
+        x = form.convert(block, what, first, in_bytes)
+        yield Rows([what] * n, np.arange(first, first + n), x)
         first += n
     if not first:
         raise DataError(f"{what}: expected at least one row, found none: it is empty")

@@ -22,11 +22,11 @@ def csv_blocks(path: Path, form: Form) -> Iterator[Any]:
 
     with reading(path, "CSV"):
         columns = list(map(str, read(nrows=0).columns))
-        rows = _check_columns(columns, path, form)
+        rows = check_columns(columns, path, form)
         with read(chunksize=rows) as frames:
             first = 0
             while (frame := _next(frames, pandas.errors.ParserWarning)) is not None:
-                yield _numbers(frame.set_axis(columns, axis=1), path, first)
+                yield numbers_of(frame.set_axis(columns, axis=1), path, first)
                 first += len(frame)
 
 
@@ -37,10 +37,10 @@ def parquet_blocks(path: Path, form: Form) -> Iterator[Any]:
     # With a buffer, a row group's columns are read piece by piece.
     with reading(path, "Parquet"), parquet.ParquetFile(path, buffer_size=1 << 16) as file:
         columns = file.schema_arrow.empty_table().to_pandas().columns.map(str)
-        rows = _check_columns(list(columns), path, form)
+        rows = check_columns(list(columns), path, form)
         first = 0
         for batch in file.iter_batches(rows):
-            yield _numbers(batch.to_pandas().set_axis(columns, axis=1), path, first)
+            yield numbers_of(batch.to_pandas().set_axis(columns, axis=1), path, first)
             first += len(batch)
 
 
@@ -51,11 +51,14 @@ def _next(frames: Iterator[Any], parser_warning: type[Warning]) -> Any:
         return next(frames, None)
 
 
-def _check_columns(columns: list[str], path: Path, form: Form) -> int:
-    """How many rows to read at a time, once the table has as many columns as the model takes."""
+def check_columns(columns: list[str], path: Path, form: Form) -> int:
+    """How many rows to read at a time, once the table has as many columns as the model takes.
+
+    Raises `DataError` if it has not.
+    """
     if len(set(columns)) < len(columns):
         raise DataError(f"{path}: expected columns of different names")
-    n = len(_features(columns))
+    n = len(features(columns))
     if (n,) != form.shape:
         expected = f"{form.shape[0]} columns" if len(form.shape) == 1 else f"shape {form.shape}"
         raise DataError(
@@ -65,14 +68,15 @@ def _check_columns(columns: list[str], path: Path, form: Form) -> int:
     return rows_of(8 * len(columns))
 
 
-def _features(columns: list[str]) -> list[str]:
+def features(columns: list[str]) -> list[str]:
+    """The columns beside that of the labels, if there is one."""
     label = next((c for c in LABEL_COLUMNS if c in columns), None)
     return [c for c in columns if c != label]
 
 
-def _numbers(frame: Any, path: Path, first: int) -> Any:
-    """(rows, D) float64, NaN where a cell is empty."""
-    frame = frame[_features(list(frame.columns))]
+def numbers_of(frame: Any, path: Path, first: int) -> Any:
+    """(rows, D) float64, NaN where a cell is empty; `DataError` for one that is no number."""
+    frame = frame[features(list(frame.columns))]
     strange = [c for c, t in frame.dtypes.items() if getattr(t, "kind", "O") not in "buif"]
     for column in strange:
         frame = frame.assign(**{column: _as_numbers(frame[column], path, first)})

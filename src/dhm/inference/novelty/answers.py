@@ -9,7 +9,7 @@ from torch import Tensor
 
 from dhm.inference.likelihood import log_likelihood
 from dhm.inference.noise import RowNoise
-from dhm.inference.predict import predict_features, predict_latents, predict_logits
+from dhm.inference.predict import predict_features, predict_latent, predict_logits
 from dhm.models.base import GenerativeModel, LatentModel, Model
 from dhm.nn.device import to_device
 
@@ -53,7 +53,7 @@ class Answers:
     def z(self) -> Tensor:
         """The mean of q(z|x), or E(x), (N, n_latent)."""
         assert isinstance(self.model, LatentModel)
-        return predict_latents(self.model, self.x)
+        return predict_latent(self.model, self.x)
 
     @cached_property
     def log_px(self) -> Tensor:
