@@ -80,6 +80,27 @@ def test_folders_that_hold_no_model(tmp_path: Path) -> None:
         HubModel.from_pretrained(tmp_path)
 
 
+def test_a_run_is_never_written_over(run: Path, tmp_path: Path) -> None:
+    given = HubModel.from_run(run)
+    (run / "config.yaml").write_text("model: softmax")
+    before = (run / "model.safetensors").read_bytes()
+    with pytest.raises(RunError, match="is a run folder: name another"):
+        given.save_pretrained(run)
+    assert (run / "model.safetensors").read_bytes() == before
+    assert not (run / "README.md").exists()
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(RunError, match=r"cannot write .*file"):
+        given.save_pretrained(tmp_path / "file")
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+@pytest.mark.parametrize("text", ["[1, 2]", "3", '"text"', "null", '{"test": [1], "dataset": 3}'])
+def test_a_summary_of_another_kind_is_no_error(run: Path, tmp_path: Path, text: str) -> None:
+    (run / "summary.json").write_text(text)
+    HubModel.from_run(run).save_pretrained(tmp_path / "shared")
+    assert "Figures" not in (tmp_path / "shared" / "README.md").read_text()
+
+
 def test_a_repository_is_downloaded_file_by_file(
     run: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

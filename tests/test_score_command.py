@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dhm import load_model
 from dhm.cli import main
+from dhm.models.build import save_model
 
 SMALL = ["--n_labeled", "300", "-e", "2", "--n_eval_samples", "2", "--picture_every", "0", "-q"]
 SIZES = ["--n_hidden", "16", "--n_latent", "4", "--n_aux", "2"]
@@ -49,10 +51,8 @@ def test_rows_and_summary(runs: Path, noise: str, capsys: pytest.CaptureFixture[
     assert len(rows) == 50 + 449
     assert [row["file"] for row in rows[49:51]] == ["noise.npy", "digits"]
     assert [row["row"] for row in rows[49:51]] == ["49", "0"]
-    columns = ["file", "row", "log_px", "bits_per_dim", "novelty", "novelty_p", "novel"]
+    columns = ["file", "row", "log_px", "log_px_se", "novelty", "novelty_p", "novel"]
     assert list(rows[0]) == columns
-    bits = float(rows[0]["bits_per_dim"]) * 64 * np.log(2)
-    assert bits == pytest.approx(-float(rows[0]["log_px"]), rel=1e-5)
     flagged = [row["novel"] == "True" for row in rows]
     assert all(flagged[:50]) and np.mean(flagged[50:]) < 0.25
     assert [float(row["novelty_p"]) <= 0.1 for row in rows] == flagged
@@ -74,12 +74,56 @@ def test_a_kind_and_a_model_without_density(runs: Path, noise: str) -> None:
     assert list(rows[0]) == ["file", "row", "novelty", "novelty_p", "novel"]
 
 
-def test_a_detector_of_other_weights_is_fitted_anew(runs: Path, noise: str) -> None:
+def test_a_damaged_detector_is_fitted_anew(
+    runs: Path, noise: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     shutil.copytree(runs / "softmax", "run")
+    kept = Path("run/novelty.safetensors")
     for damaged in (b"", b"not a detector"):
-        Path("run/novelty.safetensors").write_bytes(damaged)
+        kept.write_bytes(damaged)
+        assert main(["predict", "run", noise, "-o", "t.csv"]) == 0
+        assert "dhm: no novelty: run/novelty.safetensors is damaged" in capsys.readouterr().err
+        assert "novelty" not in Path("t.csv").read_text()
+        assert kept.read_bytes() == damaged
         assert main(["score", "run", noise]) == 0
-        assert Path("run/novelty.safetensors").stat().st_size > 1000
+        assert "dhm: run/novelty.safetensors is damaged" in capsys.readouterr().err
+        assert kept.stat().st_size > 1000
+
+
+def test_a_detector_of_the_last_weights_is_not_kept(
+    runs: Path, noise: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(runs / "softmax", "run")
+    assert main(["score", "run", noise]) == 0
+    before = Path("run/novelty.safetensors").read_bytes()
+    capsys.readouterr()
+    # Weights that differ: those of the end of training may be the best ones.
+    last = load_model("run")
+    for parameter in last.parameters():
+        parameter.data += 0.01
+    save_model(last, "run/last.safetensors")
+    assert main(["score", "run/last.safetensors", noise]) == 0
+    assert "dhm: run/novelty.safetensors belongs to another model" in capsys.readouterr().err
+    assert Path("run/novelty.safetensors").read_bytes() == before
+    assert main(["predict", "run", noise, "-o", "t.csv"]) == 0
+    assert "novelty_p" in Path("t.csv").read_text()
+    assert main(["predict", "run/last.safetensors", noise, "-o", "t.csv"]) == 0
+    assert "novelty" not in Path("t.csv").read_text()
+
+
+def test_rows_with_missing_entries_are_warned_of(
+    runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    x = np.random.default_rng(0).random((6, 8, 8))
+    x[2:4, 0] = np.nan
+    np.save("gaps.npy", x)
+    np.save("whole.npy", x[:2])
+    run = str(runs / "softmax")
+    assert main(["score", run, "whole.npy"]) == 0
+    assert "warning" not in capsys.readouterr().err
+    for words in (["score", run, "gaps.npy"], ["predict", run, "gaps.npy", "-o", "t.csv"]):
+        assert main(words) == 0
+        assert "dhm: warning: 2 of 6 rows have missing entries" in capsys.readouterr().err
 
 
 def test_weights_outside_of_a_run(

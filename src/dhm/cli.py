@@ -38,6 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return EXIT_ERROR
         options = parser.parse_args(words)
         options.run(options)
+        print(end="", flush=True)  # a full disk is noticed here, not when Python exits
     except DHMError as error:
         return _stop(f"error: {error}", EXIT_ERROR)
     except KeyboardInterrupt as error:
@@ -50,9 +51,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         reason = "out of memory; use a smaller --n_batch, network or number of samples"
         return _stop(f"error: {reason}", EXIT_ERROR)
     except BrokenPipeError:  # the reader of our output left, as in `dhm data digits | head -1`
-        # What is still buffered has nowhere to go, and Python would complain when it exits.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         return 1
+    except OSError as error:
+        if error.filename is not None:  # of a file, whose readers and writers say so themselves
+            raise
+        _drop_output()
+        reason = error.strerror or str(error)
+        return _stop(f"error: cannot write to standard output: {reason}", EXIT_ERROR)
     return 0
 
 
@@ -120,6 +126,11 @@ def _with_underscores(word: str) -> str:
     """An option in the one spelling that is defined: --n-batch=5 is --n_batch=5."""
     name, equals, value = word.partition("=")
     return name[:2] + name[2:].replace("-", "_") + equals + value if word[:2] == "--" else word
+
+
+def _drop_output() -> None:
+    """Send to nowhere what is still buffered: Python would complain of it when it exits."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _stop(message: str, code: int) -> int:

@@ -6,6 +6,16 @@ what to do.
 """
 
 
+def one_line(error: BaseException, limit: int = 150) -> str:
+    """An exception's message on a single line, or its type where it has none.
+
+    >>> one_line(ValueError("first\\n  second")), one_line(ValueError())
+    ('first second', 'ValueError')
+    """
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= limit else text[:limit] + " ..."
+
+
 class DHMError(Exception):
     """Base of every error that `dhm` raises on purpose."""
 

@@ -7,10 +7,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from dhm.errors import DHMError, DownloadError, MissingDependencyError
+from dhm.errors import DHMError, DownloadError, MissingDependencyError, RunError, one_line
 from dhm.models.base import Model
 from dhm.models.build import load_model, save_model
-from dhm.training.run_folder import RunFolder, write_text
+from dhm.training.run_folder import RunFolder, write_text, writing
 
 try:
     from huggingface_hub import ModelCard, ModelHubMixin, hf_hub_download
@@ -81,11 +81,27 @@ class HubModel(ModelHubMixin):
         except DHMError:
             raise
         except (HfHubHTTPError, OSError, ValueError) as error:
-            reason = str(error).strip().splitlines()[0]
+            reason = one_line(error)
             raise DownloadError(
                 f"{pretrained_model_name_or_path} is no folder here, and cannot be downloaded from "
                 f"the Hub: {reason}"
             ) from error
+
+    def save_pretrained(self, save_directory: str | Path, **options: Any) -> str | None:
+        """Write the repository to a folder, which is made if absent.
+
+        Arguments:
+            save_directory: the folder; no run's, whose weights and figures would be replaced.
+            options: huggingface_hub's: repo_id, push_to_hub ...
+
+        Raises `RunError` for a run folder, or where the folder cannot be made or written.
+        """
+        folder = RunFolder(Path(save_directory))
+        if folder.config.exists():
+            raise RunError(f"{folder.path} is a run folder: name another to save the model in")
+        with writing(str(folder.path)):
+            folder.path.mkdir(parents=True, exist_ok=True)
+        return super().save_pretrained(save_directory, **options)
 
     def generate_model_card(self, *args: Any, **kwargs: Any) -> ModelCard:
         """What the model is, its figures, and how to load it."""
@@ -119,8 +135,12 @@ def model_card(model: Model, summary: Mapping[str, Any]) -> str:
         "classes": ", ".join(spec.classes),
         **spec.options,
     }
-    tested = summary.get("test") or {}
-    figures = {name: f"{value:.4f}" for name, value in tested.items() if value is not None}
+    tested = summary.get("test")
+    figures = {
+        name: f"{value:.4f}"
+        for name, value in (tested.items() if isinstance(tested, dict) else ())
+        if isinstance(value, int | float)
+    }
     about = _without_paths(summary)
     known = ("dataset", "n_train", "n_labeled", "n_test", "epochs", "n_eval_samples", "seed")
     trained = {name: about[name] for name in known if about.get(name) is not None}
@@ -162,15 +182,11 @@ def _table(title: str, rows: Mapping[str, Any]) -> str:
     return "\n".join([f"## {title}\n", "| | |", "|---|---|", *cells, ""])
 
 
-def _cell(value: Any) -> str:
-    return str(value).replace("|", "\\|").replace("\n", " ")
-
-
 def _json(value: Mapping[str, Any]) -> str:
     return json.dumps(value, indent=2) + "\n"
 
 
 def _without_paths(summary: Mapping[str, Any]) -> dict[str, Any]:
     """The summary without the place of the data on the machine that trained."""
-    dataset = {"dataset": Path(summary["dataset"]).name} if "dataset" in summary else {}
+    dataset = {"dataset": Path(str(summary["dataset"])).name} if "dataset" in summary else {}
     return {**summary, **dataset}

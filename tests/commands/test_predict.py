@@ -17,6 +17,7 @@ from PIL import Image
 
 from dhm import load_data, load_model
 from dhm.cli import main
+from dhm.evaluation.reevaluate import evaluate_run
 from dhm.inference.novelty import NoveltyDetector
 from dhm.inference.predict import predict_logits
 from dhm.models.build import save_model
@@ -155,6 +156,48 @@ def test_a_vector_model_reads_tables(tmp_path: Path) -> None:
     found = read("t.csv")
     assert (found["label"].to_numpy() == np.tile(frame["label"], 2)).mean() > 0.9
     assert found["row"].tolist() == [*range(300), *range(300)]
+
+
+def test_columns_of_a_table_go_by_name(fails: Callable[..., str]) -> None:
+    rng = np.random.default_rng(0)
+    # Of several columns that might be the labels one is taken, and the others are features.
+    frame = pd.DataFrame(rng.normal(size=(300, 3)), columns=list("aby"))
+    frame["label"] = np.where(frame["a"] > 0, "up", "down")
+    frame.to_csv("train.csv", index=False)
+    options = "--dataset train.csv --model softmax -l m -e 30 --lr 0.1 -q --picture_every 0"
+    assert main(["train", *options.split()]) == 0
+    assert load_model("runs/m").spec.features == ("a", "b", "y")
+    frame.to_csv("same.csv", index=False)
+    frame[["y", "b", "a"]].assign(note="text").to_csv("other.csv", index=False)
+    frame[["b", "label", "y", "a"]].to_parquet("other.parquet")
+    tables = []
+    for name in ("same.csv", "other.csv", "other.parquet"):
+        assert main(["predict", "runs/m", name, "-o", "t.csv"]) == 0
+        tables.append(read("t.csv").drop(columns="file"))
+    assert (tables[0]["label"] == frame["label"]).mean() > 0.9
+    for table in tables[1:]:
+        pd.testing.assert_frame_equal(table, tables[0], rtol=1e-5)
+    # And so they do where labels are wanted, too.
+    frame[["y", "label", "b", "a"]].to_csv("mixed.csv", index=False)
+    figures = [evaluate_run("runs/m", name)["test"] for name in ("same.csv", "mixed.csv")]
+    assert figures[0] == pytest.approx(figures[1]) and figures[0]["error"] < 0.15
+    frame[["a", "y"]].rename(columns={"y": "Y"}).to_csv("few.csv", index=False)
+    message = fails("predict", "runs/m", "few.csv")
+    assert "few.csv: the model takes columns by their names, found none called 'b', 'y'" in message
+    np.save("x.npy", frame[["a", "b", "y"]].to_numpy())
+    assert main(["predict", "runs/m", "x.npy", "-o", "t.csv"]) == 0
+    pd.testing.assert_frame_equal(read("t.csv").drop(columns="file"), tables[0], rtol=1e-5)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
+@pytest.mark.parametrize("command", ["predict", "data"])
+def test_a_full_disk_behind_standard_output_is_one_line(models: Path, command: str) -> None:
+    words = {"predict": f"predict {models / 'softmax'} digits", "data": "data digits"}[command]
+    shell = f"{sys.executable} -m dhm {words} > /dev/full"
+    found = subprocess.run(["bash", "-c", shell], capture_output=True, text=True)
+    last = found.stderr.splitlines()[-1]
+    assert last == "dhm: error: cannot write to standard output: No space left on device"
+    assert found.returncode == 2 and "Traceback" not in found.stderr
 
 
 def test_a_class_of_any_name_has_its_column(models: Path) -> None:

@@ -79,6 +79,16 @@ def test_every_format_gives_the_same_rows(name: str, x: Any, tmp_path: Path) -> 
     np.testing.assert_allclose(found, x, rtol=1e-6)
 
 
+@pytest.mark.parametrize("name", ["x.csv", "x.parquet"])
+def test_columns_by_name(name: str, x: Any, tmp_path: Path) -> None:
+    path = tmp_path / name
+    write_frame(path, x, label="cat")
+    found = whole(path, Form((3,), "float32", features=("d", "a", "b")))[2]
+    np.testing.assert_allclose(found, x[:, [3, 0, 1]], rtol=1e-6)
+    lacking = Form((3,), "float32", features=("a", "e", "f"))
+    assert "found none called 'e', 'f'; name the columns" in message(path, lacking)
+
+
 def test_hdf5_is_read_by_rows(pixels: Any, tmp_path: Path) -> None:
     with h5py.File(tmp_path / "x.h5", "w") as file:
         file["data"], file["label"] = pixels, np.zeros(20)

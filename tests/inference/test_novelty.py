@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from scipy.stats import binom, kstest
 from sklearn.covariance import EmpiricalCovariance, LedoitWolf
 from sklearn.neighbors import NearestNeighbors
@@ -408,6 +410,33 @@ def test_files_of_other_weights_or_damaged_ones_are_refused(
     save_model(other, path)
     with pytest.raises(RunError, match="is not a novelty detector"):
         NoveltyDetector.load(path, other)
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("calibration/energy", None),
+        ("calibration/combination", None),
+        ("marginal/max-probability", None),
+        ("score/mahalanobis-features/means", None),
+        ("calibration/energy", torch.zeros(0)),
+        ("calibration/energy", torch.zeros(3, 2)),
+        ("marginal/max-probability", torch.tensor([2.0, 1.0])),
+    ],
+)
+def test_every_kind_has_what_it_needs(
+    name: str, change: torch.Tensor | None, detector: NoveltyDetector, tmp_path: Path
+) -> None:
+    path = tmp_path / "novelty.safetensors"
+    detector.save(path)
+    with safe_open(path, framework="pt") as file:
+        header = file.metadata()
+    tensors = load_file(path)
+    assert name in tensors
+    del tensors[name]
+    save_file(tensors if change is None else {**tensors, name: change}, path, metadata=header)
+    with pytest.raises(RunError, match=f"damaged or of another version.*{name}"):
+        NoveltyDetector.load(path, detector.model)
 
 
 def test_the_model_is_left_as_it_was(model: Model, detector: NoveltyDetector, noise: Bytes) -> None:

@@ -58,6 +58,19 @@ def test_columns_are_the_parts_answers() -> None:
     assert all(np.isfinite(column).all() for name, column in found.items() if name != "label")
 
 
+def test_bits_are_of_8_bit_pixels_under_a_discretised_likelihood() -> None:
+    x = RNG.integers(0, 256, (12, 1, 4, 4)).astype(np.uint8)
+    data = from_arrays(x, ["cat", "dog"] * 6)
+    for likelihood, has_bits in (("discretized-logistic", True), ("bernoulli", False)):
+        options = {**OPTIONS, "likelihood": likelihood}
+        model = build_model("supervised-hdgm", "small", data, options).eval()
+        found = predictions(model, x, n_samples=2)
+        assert ("bits_per_dim" in found) == has_bits
+        if has_bits:
+            nats = found["bits_per_dim"] * 16 * np.log(2)
+            np.testing.assert_allclose(nats, -found["log_px"], rtol=1e-5)
+
+
 def test_draws_leave_the_global_generator_alone() -> None:
     model = hybrid()
     torch.manual_seed(5)

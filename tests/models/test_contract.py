@@ -3,6 +3,7 @@
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -196,6 +197,40 @@ def test_damaged_weights_are_refused_in_words(tmp_path: Path) -> None:
             load_model(path)
     with pytest.raises(RunError, match="no model"):
         load_model(tmp_path / "absent")
+
+
+@pytest.mark.parametrize(
+    ("n_latent", "reason"),
+    [
+        (3_200_000_000, "larger than any that is stored"),
+        (10**30, "larger than any that is stored"),
+        (-1, "negative"),
+        ("4", "damaged"),
+        (None, "damaged"),
+    ],
+)
+@pytest.mark.parametrize("name", ["supervised-hdgm", "semisup-ali"])
+def test_sizes_in_a_header_are_checked_before_memory_is_asked_for(
+    name: str, n_latent: Any, reason: str, tmp_path: Path
+) -> None:
+    model = make(name, "small", (6,))
+    model.spec = replace(model.spec, options={**model.spec.options, "n_latent": n_latent})
+    save_model(model, tmp_path / "model.safetensors")
+    with pytest.raises(RunError, match=reason):
+        load_model(tmp_path)
+
+
+def test_names_of_columns_are_kept(tmp_path: Path) -> None:
+    model = make("softmax", "small", (3,))
+    named = [replace(model.spec, features=names) for names in (("a", "b", "c"), ("c", "b", "a"))]
+    model.spec = named[0]
+    save_model(model, tmp_path / "model.safetensors")
+    loaded = load_model(tmp_path)
+    assert loaded.spec == model.spec
+    copy_weights(make("softmax", "small", (3,)), loaded, "runs/x")
+    model.spec = named[1]
+    with pytest.raises(ConfigError, match="its features is"):
+        copy_weights(model, loaded, "runs/x")
 
 
 PAPER_LAYERS = {

@@ -1,6 +1,7 @@
 """What several commands ask for and print alike."""
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,16 @@ def png(name: str) -> Path:
     if path.suffix.lower() != ".png":
         raise ConfigError(f"the picture is a PNG: expected a name ending in .png, found {name}")
     return path
+
+
+def warn_of_incomplete(n: int, total: int) -> None:
+    """Say that p-values of inputs with missing entries may not be what they seem."""
+    if n:
+        print(
+            f"dhm: warning: {n} of {total} rows have missing entries: their novelty_p is right "
+            f"only if the data that it is calibrated on misses as much; see docs/novelty.md",
+            file=sys.stderr,
+        )
 
 
 def _cell(value: float | None, form: str) -> str:

@@ -92,7 +92,7 @@ def run(options: argparse.Namespace) -> None:
 
     source = read_incomplete(
         options.file,
-        Form(shape, model.spec.dtype, missing=True),
+        Form(shape, model.spec.dtype, missing=True, features=model.spec.features),
         data_dir=options.data_dir,
         most=IN_PICTURE if as_picture else None,
         check=check,

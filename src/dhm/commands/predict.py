@@ -2,12 +2,11 @@
 
 import argparse
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dhm.commands.common import add_data_dir, add_device, add_run
+from dhm.commands.common import add_data_dir, add_device, add_run, warn_of_incomplete
 from dhm.config import parse_config
-from dhm.errors import ConfigError
+from dhm.errors import ConfigError, RunError
 
 if TYPE_CHECKING:
     from dhm.inference.novelty import NoveltyDetector
@@ -54,6 +53,7 @@ def run(options: argparse.Namespace) -> None:
         check_not_read(options.output, options.files, options.data_dir)
     from tqdm import tqdm
 
+    from dhm.data.checks import count_incomplete
     from dhm.data.stream import Form, stream
     from dhm.inference.predictions import predictions
     from dhm.models.build import load_model
@@ -63,8 +63,9 @@ def run(options: argparse.Namespace) -> None:
     model = load_model(options.run_folder, str(find_device(options.device)))
     detector = _detector(options.run_folder, model)
     form = Form(model.spec.shape, model.spec.dtype, missing=True)
-    blocks = stream(options.files, form, data_dir=options.data_dir)
-    n = 0
+    features = model.spec.features
+    blocks = stream(options.files, form, data_dir=options.data_dir, features=features)
+    n = incomplete = 0
     with writing_table(options.output) as write, tqdm(unit=" rows", disable=None) as bar:
         for file, row, x in blocks:
             found = predictions(
@@ -73,17 +74,19 @@ def run(options: argparse.Namespace) -> None:
             write({"file": file, "row": row, **found})
             bar.update(len(row))
             n += len(row)
+            incomplete += count_incomplete(x)
+    if detector is not None:
+        warn_of_incomplete(incomplete, n)
     if options.output:
         print(f"{n} rows in {options.output}")
 
 
 def _detector(run: str, model: "Model") -> "NoveltyDetector | None":
     """The run's novelty detector, if it has one."""
-    folder = Path(run) if Path(run).is_dir() else Path(run).parent
-    path = folder / "novelty.safetensors"
-    if not path.is_file():
-        print(f"dhm: no novelty: there is no {path}; `dhm score` makes it", file=sys.stderr)
-        return None
-    from dhm.inference.novelty import NoveltyDetector
+    from dhm.training.novelty import kept_detector
 
-    return NoveltyDetector.load(path, model)
+    try:
+        return kept_detector(run, model)
+    except RunError as error:
+        print(f"dhm: no novelty: {error}", file=sys.stderr)
+        return None

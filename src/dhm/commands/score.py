@@ -3,15 +3,11 @@
 import argparse
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from dhm.commands.common import add_data_dir, add_device, add_run
+from dhm.commands.common import add_data_dir, add_device, add_run, warn_of_incomplete
 from dhm.config import parse_config
 from dhm.errors import ConfigError
-
-if TYPE_CHECKING:
-    from dhm.inference.novelty import NoveltyDetector
-    from dhm.models.base import Model
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
@@ -64,23 +60,32 @@ def run(options: argparse.Namespace) -> None:
         check_not_read(options.output, options.files, options.data_dir)
     import numpy as np
 
+    from dhm.data.checks import count_incomplete
     from dhm.data.stream import Form, stream
+    from dhm.inference.predictions import density, novelty
     from dhm.models.build import load_model
     from dhm.nn.device import find_device
     from dhm.training.novelty import run_detector
 
     model = load_model(options.run_folder, str(find_device(options.device)))
     form = Form(model.spec.shape, model.spec.dtype, missing=True)
-    blocks = stream(options.files, form, data_dir=options.data_dir)
+    features = model.spec.features
+    blocks = stream(options.files, form, data_dir=options.data_dir, features=features)
     detector = run_detector(options.run_folder, model, options.data_dir, progress=True)
     threshold = detector.threshold(options.false_alarm_rate, options.kind)
-    novelty = []
+    n_samples = options.n_samples if options.output else 0  # only the table has log p(x)
+    scores, incomplete = [], 0
     with _writing(options.output) as write:
         for file, row, x in blocks:
-            columns = _columns(model, detector, x, threshold, options)
+            columns = density(model, x, n_samples, seed=options.seed)
+            columns |= novelty(detector, x, options.kind, seed=options.seed)
+            columns["novel"] = columns["novelty"] > threshold
             write({"file": file, "row": row, **columns})
-            novelty.append(columns["novelty"])
-    _print_summary(np.concatenate(novelty), threshold, options)
+            scores.append(columns["novelty"])
+            incomplete += count_incomplete(x)
+    found = np.concatenate(scores)
+    warn_of_incomplete(incomplete, len(found))
+    _print_summary(found, threshold, options)
 
 
 def _writing(output: str | None) -> AbstractContextManager[Callable[[Any], None]]:
@@ -88,29 +93,6 @@ def _writing(output: str | None) -> AbstractContextManager[Callable[[Any], None]
     from dhm.tables import writing_table
 
     return nullcontext(lambda columns: None) if output is None else writing_table(output)
-
-
-def _columns(
-    model: "Model",
-    detector: "NoveltyDetector",
-    x: Any,
-    threshold: float,
-    options: argparse.Namespace,
-) -> dict[str, Any]:
-    """What the table says of each input, as far as the model knows it."""
-    from dhm.inference.likelihood import bits_per_dimension, log_likelihood
-
-    columns: dict[str, Any] = {}
-    if options.n_samples and model.has_density:
-        log_px = log_likelihood(model, x, options.n_samples, seed=options.seed).value
-        columns["log_px"] = log_px.cpu().numpy()
-        if model.data_domain() != "real":  # of a density over real numbers there are no bits
-            columns["bits_per_dim"] = bits_per_dimension(log_px, model.spec.shape).cpu().numpy()
-    scores = detector.score(x, options.kind, seed=options.seed)
-    columns["novelty"] = scores.cpu().numpy()
-    columns["novelty_p"] = detector.p_value_of(scores, options.kind).cpu().numpy()
-    columns["novel"] = columns["novelty"] > threshold
-    return columns
 
 
 def _print_summary(novelty: Any, threshold: float, options: argparse.Namespace) -> None:

@@ -24,6 +24,8 @@ class Parts:
     x_test: Any = None
     y_test: Any = None
     x_unlabeled: Any = None
+    features: tuple[str, ...] | None = None
+    """Names of the columns of a table."""
 
 
 def from_arrays(
@@ -85,7 +87,7 @@ def assemble(
                 f"{name}: y_test: expected a label for every test example, found "
                 f"{int((~test.labeled).sum())} of {len(test)} unlabelled; move those to x_unlabeled"
             )
-    return Dataset(name, train, test, classes)
+    return Dataset(name, train, test, classes, features=parts.features)
 
 
 def _paired(x: Any, y: Any, values: Any, name: str, part: str) -> Examples:

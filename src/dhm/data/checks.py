@@ -67,6 +67,18 @@ def value_range(x: Any) -> tuple[float, float]:
     return np.fmin.reduce(lows).item(), np.fmax.reduce(highs).item()
 
 
+def count_incomplete(x: Any) -> int:
+    """How many of the examples in an array or sparse matrix have an entry that is NaN.
+
+    >>> count_incomplete(np.array([[0, np.nan], [7, 1], [np.nan, np.nan]]))
+    2
+    """
+    if x.dtype.kind != "f":
+        return 0
+    totals = x.reshape(x.shape[0], -1).sum(1, dtype=np.float64)  # NaN if any part is
+    return int(np.count_nonzero(np.isnan(totals)))
+
+
 def count_missing(x: Any) -> int:
     """How many entries of an array or sparse matrix are NaN, read as by `value_range`.
 

@@ -11,7 +11,7 @@ from dhm.data.locate import by_path
 from dhm.data.readers.guard import require
 from dhm.data.readers.table import read_frame
 from dhm.data.stream import Form, stream
-from dhm.data.stream.tables import check_columns, features, numbers_of
+from dhm.data.stream.tables import numbers_of, wanted_columns
 from dhm.errors import ConfigError, DataError
 from dhm.files import replacing
 
@@ -28,8 +28,10 @@ class Incomplete:
     """(N, *shape) as a model takes them: bytes, or floats."""
     frame: Any = None
     """The pandas frame, other columns included."""
+    columns: tuple[str, ...] = ()
+    """Names of the D columns of the frame that x is made of."""
     numbers: Any = None
-    """(N, D) float64: the columns of the frame that x is made of."""
+    """(N, D) float64: what is in them."""
 
 
 def read_incomplete(
@@ -48,9 +50,9 @@ def read_incomplete(
     if path is not None and path.is_file() and path.suffix.lower() in TABLES:
         frame = read_frame(path).iloc[:most]
         check(len(frame))
-        check_columns(list(frame.columns), path, form)
-        numbers = numbers_of(frame, path, 0)
-        return Incomplete(form.convert(numbers, str(path), 0), frame, numbers)
+        columns = wanted_columns(list(frame.columns), path, form)
+        numbers = numbers_of(frame[columns], path, 0)
+        return Incomplete(form.convert(numbers, str(path), 0), frame, tuple(columns), numbers)
     parts: list[Any] = []
     n = 0
     for block in stream([name_or_path], form, data_dir=data_dir):
@@ -116,7 +118,7 @@ def _filled(source: Incomplete, mean: Any, draws: Any) -> Any:
     frames = []
     for values in fillings:
         frame = source.frame.copy()
-        for i, name in enumerate(features(list(frame.columns))):
+        for i, name in enumerate(source.columns):
             gaps = np.isnan(source.numbers[:, i])
             if gaps.any():  # a column without is written as it was read, whole numbers as such
                 frame[name] = np.where(gaps, values[:, i], source.numbers[:, i])

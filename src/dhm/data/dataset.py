@@ -1,11 +1,12 @@
 """What a data set is once loaded: arrays, labels and the names of the classes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dhm.data.columns import check_columns
 from dhm.data.mapped import MappedRows
 
 UNLABELED = -1
@@ -59,8 +60,26 @@ class Dataset:
     classes: tuple[str, ...]
     symmetric: bool = False
     """True for images whose mirror image is as good an example of its class."""
+    features: tuple[str, ...] | None = None
+    """Names of the D columns, where the data came as a table that has them."""
 
     @property
     def shape(self) -> tuple[int, ...]:
         """Shape of one example: (C, H, W) or (D,)."""
         return tuple(int(n) for n in self.train.x.shape[1:])
+
+    def arranged(self, features: tuple[str, ...] | None) -> "Dataset":
+        """With the columns of these names, in this order; as it is where either has no names.
+
+        Raises `DataError` where one is not there, naming it.
+
+        >>> two = Examples(np.array([[1.0, 2.0]]), np.array([0]))
+        >>> Dataset("made", two, two, ("a",), features=("u", "v")).arranged(("v", "u")).train.x
+        array([[2., 1.]])
+        """
+        if features is None or self.features is None or features == self.features:
+            return self
+        check_columns(self.features, features, self.name)
+        columns = [self.features.index(name) for name in features]
+        train, test = (replace(part, x=part.x[:, columns]) for part in (self.train, self.test))
+        return replace(self, train=train, test=test, features=features)

@@ -7,9 +7,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from dhm.data.locate import present
-from dhm.data.readers.guard import one_line
 from dhm.data.sources import PublishedFile, Source
-from dhm.errors import DownloadError
+from dhm.errors import DownloadError, one_line
 
 TIMEOUT_S = 30
 """How long a server may stay silent."""

@@ -75,6 +75,7 @@ def data_of_run(run: str | Path, model: Model, **given: Any) -> tuple[TrainConfi
     config = config or parse_config({"model": model.spec.model, "network": model.spec.network})
     config = replace(config, **{k: v for k, v in given.items() if v is not None}).check()
     data = load(config.dataset, data_dir=config.data_dir, seed_data=config.seed_data)
+    data = data.arranged(model.spec.features)
     found = (data.shape, str(data.train.x.dtype), data.classes)
     if found != (model.spec.shape, model.spec.dtype, model.spec.classes):
         raise DataError(

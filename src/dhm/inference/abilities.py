@@ -35,6 +35,17 @@ def require_samples(model: Model) -> LatentModel:
     raise UnsupportedError(f"this {model.spec.model} has no p(x) to sample from{_why_not(model)}")
 
 
+def require_encoder(model: Model) -> LatentModel:
+    """The model, if it makes z of x.
+
+    Raises:
+        UnsupportedError: it has no latent variable, or was trained without it.
+    """
+    if isinstance(model, LatentModel) and model.has_samples:
+        return model
+    raise UnsupportedError(f"this {model.spec.model} has no trained encoder{_why_not(model)}")
+
+
 def require_classifier(model: Model) -> Model:
     """The model, if p(y|x) is trained.
 

@@ -13,9 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from dhm.errors import ConfigError, ExportError, MissingDependencyError
+from dhm.errors import ExportError, MissingDependencyError, one_line
 from dhm.files import replacing
-from dhm.models.base import LatentModel, Model
+from dhm.inference.abilities import require_classifier, require_encoder
+from dhm.models.base import Model
 
 TOLERANCE = 1e-3
 """How far an output may be off, absolutely and relatively: far more than rounding makes."""
@@ -48,7 +49,7 @@ def export_onnx(model: Model, path: str | Path, *, encoder: bool = False) -> Non
         encoder: write z instead of p(y|x).
 
     Raises:
-        ConfigError: the model has no encoder, or no trained classifier.
+        UnsupportedError: the model has no trained encoder, or no trained classifier.
         ExportError: it cannot be written in ONNX, or the file computes something else.
         MissingDependencyError: onnx, onnxscript or onnxruntime is not installed.
         RunError: the file cannot be written.
@@ -72,12 +73,9 @@ def export_onnx(model: Model, path: str | Path, *, encoder: bool = False) -> Non
 
 def _question(model: Model, encoder: bool) -> Callable[[Tensor], Tensor]:
     if encoder:
-        if not isinstance(model, LatentModel) or not model.has_samples:
-            raise ConfigError(f"this {model.spec.model} has no trained encoder; train a hybrid")
-        return model.encode
-    if not model.has_classifier:
-        raise ConfigError(f"this {model.spec.model} has no p(y|x): --sup_weight was 0 in training")
-    return lambda x: model.logits(x).softmax(1)
+        return require_encoder(model).encode
+    classifier = require_classifier(model)
+    return lambda x: classifier.logits(x).softmax(1)
 
 
 def _examples(model: Model, n: int) -> Tensor:
@@ -103,7 +101,7 @@ def _translated(function: nn.Module, examples: Tensor, name: str) -> Any:
             verbose=False,
         )
     except Exception as error:  # the exporter's own and whatever tracing raises
-        reason = str(error).strip().splitlines()[0]
+        reason = one_line(error)
         raise ExportError(f"torch cannot write this model in ONNX: {reason}") from error
 
 
@@ -122,7 +120,7 @@ def _compare(runtime: Any, path: Path, function: nn.Module, examples: Tensor) ->
             session = runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
             (found,) = session.run(None, {"x": x.cpu().numpy()})
         except Exception as error:  # onnxruntime's errors have no common class
-            reason = str(error).strip().splitlines()[0]
+            reason = one_line(error)
             raise ExportError(f"onnxruntime cannot run the ONNX file: {reason}") from error
         expected = function(x).cpu().numpy()
         if found.shape != expected.shape or not np.allclose(found, expected, TOLERANCE, TOLERANCE):

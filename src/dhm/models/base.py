@@ -66,6 +66,8 @@ class ModelSpec:
     classes: tuple[str, ...]
     options: Mapping[str, Any]
     """The model's own options, all of them, with their values."""
+    features: tuple[str, ...] | None = None
+    """Names of a table's columns, by which later tables are read; None where they had none."""
 
 
 class Model(nn.Module, ABC):

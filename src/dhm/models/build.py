@@ -4,7 +4,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from textwrap import shorten
 from typing import Any
 
 import safetensors.torch
@@ -14,12 +13,24 @@ from torch import nn
 
 from dhm.data.checks import count_missing, value_range
 from dhm.data.dataset import Dataset
-from dhm.errors import ConfigError, DataError, RunError
+from dhm.errors import ConfigError, DataError, RunError, one_line
 from dhm.files import replacing
 from dhm.models.base import Model, ModelSpec, fit_standardization
+from dhm.models.bounded import Bounded
 from dhm.models.registry import model_class
 
 FORMAT = "dhm 1"
+
+_DAMAGE = (
+    SafetensorError,
+    OSError,
+    ArithmeticError,
+    LookupError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+"""What a damaged header, or one of another version, may raise: anything in it may be wrong."""
 
 
 def build_model(name: str, network: str, data: Dataset, options: Mapping[str, Any]) -> Model:
@@ -31,7 +42,7 @@ def build_model(name: str, network: str, data: Dataset, options: Mapping[str, An
     if options.get("likelihood") == "auto":
         options["likelihood"] = default_likelihood(data)
     dtype = str(data.train.x.dtype)
-    spec = ModelSpec(name, network, data.shape, dtype, data.classes, options)
+    spec = ModelSpec(name, network, data.shape, dtype, data.classes, options, data.features)
     model = model_from_spec(spec)
     check_domain(model, data)
     fit_standardization(model, data.train.x)
@@ -91,16 +102,20 @@ def load_model(path: str | Path, device: str = "cpu") -> Model:
                 raise RunError(f"{path} is not a model of dhm: its header lacks format {FORMAT!r}")
             stored.pop("estimator", None)
             stored |= {"shape": tuple(stored["shape"]), "classes": tuple(stored["classes"])}
+            if stored.get("features") is not None:  # older files have none
+                stored["features"] = tuple(stored["features"])
             # An option that came later has a default which leaves models as they were.
             usual = model_class(stored["model"]).options[stored["network"]]
             stored["options"] = {**usual, **stored["options"]}
-            model = model_from_spec(ModelSpec(**stored))
-            model.load_state_dict({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            # Sizes in the header are anybody's; those of what is stored are there to be counted.
+            with Bounded(max((tensor.numel() for tensor in tensors.values()), default=0)):
+                model = model_from_spec(ModelSpec(**stored))
+            model.load_state_dict(tensors)
     except RunError:
         raise
-    # A damaged header or one of another version: anything may be missing or of another type.
-    except (SafetensorError, OSError, LookupError, ValueError, TypeError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
+    except _DAMAGE as error:
+        reason = one_line(error)
         raise RunError(f"{path} is damaged or of another version: {reason}") from error
     return model.to(device).eval()
 
@@ -131,9 +146,10 @@ def check_domain(model: Model, data: Dataset) -> None:
 
 def copy_weights(model: Model, source: Model, name: str) -> None:
     """Copy the weights of a trained model into another one of the same parts and sizes."""
-    for what in ("dtype", "classes", "likelihood"):
+    for what in ("dtype", "classes", "likelihood", "features"):
         theirs, ours = ((asdict(m.spec) | dict(m.spec.options)).get(what) for m in (source, model))
-        if theirs != ours:
+        unnamed = what == "features" and None in (theirs, ours)  # then columns go by position
+        if theirs != ours and not unnamed:
             raise ConfigError(
                 f"--reload {name} does not fit this model: its {what} is {theirs}, here {ours}"
             )
@@ -141,5 +157,4 @@ def copy_weights(model: Model, source: Model, name: str) -> None:
         model.load_state_dict(source.state_dict())
     except RuntimeError as error:
         # Of weights that do not fit, the first few tell what kind they are of.
-        reason = shorten(str(error).splitlines()[1], 120, placeholder=" ...")
-        raise ConfigError(f"--reload {name} does not fit this model: {reason}") from error
+        raise ConfigError(f"--reload {name} does not fit this model: {one_line(error)}") from error

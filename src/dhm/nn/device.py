@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dhm.errors import ConfigError
+from dhm.errors import ConfigError, one_line
 
 
 def to_device(x: Any, device: torch.device) -> Tensor:
@@ -39,6 +39,6 @@ def check_device(name: str) -> torch.device:
         device = torch.device(name)
         torch.zeros(1, device=device).item()
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0]
+        reason = one_line(error)
         raise ConfigError(f"--device {name} cannot be used here: {reason}") from error
     return device

@@ -6,14 +6,24 @@ from pathlib import Path
 
 from dhm.errors import ConfigError, RunError
 from dhm.evaluation.reevaluate import data_of_run
-from dhm.inference.novelty import NoveltyDetector
+from dhm.inference.novelty import FILE, NoveltyDetector
 from dhm.models.base import Model
+from dhm.training.run_folder import RunFolder
 from dhm.training.train import prepare
 
-FILE = "novelty.safetensors"
-"""Where in a run folder it is kept."""
 ENOUGH = 500
 """Validation examples; where there are fewer, and unlabelled ones, these are used instead."""
+
+
+def kept_detector(run: str | Path, model: Model) -> NoveltyDetector:
+    """The detector that is kept in a run folder, or beside a weights file.
+
+    Raises `RunError` where there is none, or one that is damaged or of other weights.
+    """
+    path = _folder(run).path / FILE
+    if not path.is_file():
+        raise RunError(f"there is no {path}; `dhm score` makes it")
+    return NoveltyDetector.load(path, model)
 
 
 def run_detector(
@@ -25,6 +35,9 @@ def run_detector(
 ) -> NoveltyDetector:
     """The detector of a run: the one in its folder, else fitted to its data and kept there.
 
+    One that is damaged, or of weights that training has left behind, is replaced. It is kept for
+    the run's best weights only: for others, as its last, it is fitted each time.
+
     It is calibrated on the run's validation examples. With few labels these are few, too: a run
     with less than 500 of them and with unlabelled examples is calibrated on some of the latter,
     which the model has seen, but without their labels.
@@ -33,7 +46,7 @@ def run_detector(
         run: a run folder, or a weights file in one.
         model: the weights of that run.
         data_dir: folder to look for the run's data in first.
-        progress: say on standard error that one is fitted.
+        progress: say on standard error that one is fitted, and why.
 
     Raises:
         RunError: the weights lie outside a run folder, and no detector lies beside them.
@@ -47,25 +60,34 @@ def run_detector(
         >>> Path(run, FILE).exists()
         True
     """
-    folder = Path(run) if Path(run).is_dir() else Path(run).parent
-    # One that is damaged, or of weights that training has left behind, is replaced.
-    with suppress(RunError):
-        return NoveltyDetector.load(folder / FILE, model)
+    folder = _folder(run)
+    path = folder.path / FILE
+    try:
+        return kept_detector(run, model)
+    except RunError as error:
+        reason = str(error) if path.is_file() else f"there is no {path}"
     try:
         config, dataset = data_of_run(run, model, data_dir=data_dir)
     except ConfigError as error:
-        raise RunError(
-            f"{run} has no {FILE}, and does not say what data to fit one to: {error}"
-        ) from error
+        raise RunError(f"{reason}; {run} does not say what data to fit one to: {error}") from error
     if progress:
-        print("dhm: fitting the novelty detector to the run's data, once", file=sys.stderr)
+        if path.is_file():
+            print(f"dhm: {reason}", file=sys.stderr)
+        print("dhm: fitting the novelty detector to the run's data", file=sys.stderr)
     data = prepare(dataset, config.for_model().for_classes(len(dataset.classes)))
     assert data.validation is not None, "split off by prepare"
     train, held_out = data.unlabeled or data.labeled, data.validation.x
     if len(data.validation) < ENOUGH and not train.labeled.all():
         held_out = None
     detector = NoveltyDetector.fit(model, train.x, train.y, held_out, seed=config.seed)
-    # In a folder of somebody else's it cannot be kept, which only costs the time again.
-    with suppress(RunError):
-        detector.save(folder / FILE)
+    if Path(run).is_dir() or Path(run) == folder.weights:
+        # In a folder of somebody else's it cannot be kept, which only costs the time again.
+        with suppress(RunError):
+            detector.save(path)
     return detector
+
+
+def _folder(run: str | Path) -> RunFolder:
+    """The run folder, also of a weights file in one."""
+    path = Path(run)
+    return RunFolder(path if path.is_dir() else path.parent)

@@ -14,7 +14,7 @@ from typing import Any
 from safetensors import SafetensorError
 
 from dhm.config import read_config
-from dhm.errors import ConfigError, RunError
+from dhm.errors import ConfigError, RunError, one_line
 from dhm.files import replacing
 
 
@@ -29,7 +29,7 @@ def writing(what: str) -> Iterator[None]:
         raise RunError(f"cannot write {what}: {error.strerror or error}") from error
     # What torch and safetensors say of a failed write does not name its reason, or at length.
     except (RuntimeError, SafetensorError) as error:
-        reason = str(error).splitlines()[0]
+        reason = one_line(error)
         raise RunError(f"cannot write {what}; is the disk full? ({reason})") from error
 
 
@@ -137,11 +137,12 @@ class RunFolder:
         write_text(self.summary, json.dumps(summary, indent=2) + "\n")
 
     def read_summary(self) -> dict[str, Any]:
-        """The figures written before, if any."""
+        """The figures written before; empty where there are none, or what is there is damaged."""
         try:
-            return dict(json.loads(self.summary.read_text(encoding="utf-8")))
+            found = json.loads(self.summary.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return {}
+        return found if isinstance(found, dict) else {}
 
     def checkpoint(self, epoch: int, step: int) -> Path:
         """Path of the checkpoint after a step of an epoch."""

@@ -20,7 +20,7 @@ from torch.optim.swa_utils import AveragedModel
 from dhm.config import TrainConfig
 from dhm.consistency.regularized import Regularized
 from dhm.data.dataset import Examples
-from dhm.errors import ConfigError, DivergedError, RunError
+from dhm.errors import ConfigError, DivergedError, RunError, one_line
 from dhm.evaluation.evaluate import METRICS, evaluate
 from dhm.models.base import Loss, Model
 from dhm.nn.average import moving_average
@@ -359,7 +359,7 @@ def _reading(checkpoint: Path) -> Iterator[None]:
         yield
     # A damaged file can raise almost anything out of torch, pickle or safetensors.
     except Exception as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
+        reason = one_line(error)
         raise RunError(
             f"the checkpoint {checkpoint} is damaged or of another model: {reason}; start again by "
             f"--overwrite, or another run from its last weights by --reload"

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from dhm.errors import DataError, DHMError, MissingDependencyError
+from dhm.errors import DataError, DHMError, MissingDependencyError, one_line
 
 MAX_DEFLATE_RATIO = 1032
 """No deflate stream (gzip, zip) expands by more than this."""
@@ -40,12 +40,6 @@ def reading(path: Path, kind: str) -> Iterator[None]:
             f"{path}: expected {kind}, found a file that is damaged, cut short or of another "
             f"format ({reason}); replace it"
         ) from error
-
-
-def one_line(error: BaseException, limit: int = 150) -> str:
-    """An exception's message on a single line, or its type where it has none."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= limit else text[:limit] + " ..."
 
 
 def require(module: str, extra: str) -> Any:

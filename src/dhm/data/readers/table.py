@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from dhm.data.assemble import Parts
+from dhm.data.columns import listed
 from dhm.data.readers.guard import reading, require
 from dhm.errors import DataError
 
@@ -41,7 +42,7 @@ def read_frame(path: Path) -> Any:
     if len(frame) == 0:
         raise DataError(f"{path}: expected a row for each example, found none; the table is empty")
     if len(set(columns)) < len(columns):
-        raise DataError(f"{path}: expected columns of different names, found {_listed(columns)}")
+        raise DataError(f"{path}: expected columns of different names, found {listed(columns)}")
     return frame.set_axis(columns, axis=1)
 
 
@@ -61,12 +62,13 @@ def _parts(frame: Any, path: Path) -> Parts:
     if label is None:
         raise DataError(
             f"{path}: expected a label column named {', '.join(LABEL_COLUMNS)}, "
-            f"found {_listed(list(frame.columns))}; name the column of labels so"
+            f"found {listed(list(frame.columns))}; name the column of labels so"
         )
     columns = numeric_columns(frame, path)
     if not columns:
         raise DataError(f"{path}: expected numeric columns beside {label!r}, found none")
-    return Parts(frame[columns].to_numpy(np.float64, na_value=np.nan), _labels(frame[label]))
+    x = frame[columns].to_numpy(np.float64, na_value=np.nan)
+    return Parts(x, _labels(frame[label]), features=tuple(columns))
 
 
 def _label_column(frame: Any) -> str | None:
@@ -85,10 +87,5 @@ def _refuse(columns: list[str], path: Path, fault: str, remedy: str) -> None:
     if columns:
         raise DataError(
             f"{path}: expected only numeric columns beside the labels, but "
-            f"{_listed(columns)} {fault}; {remedy}"
+            f"{listed(columns)} {fault}; {remedy}"
         )
-
-
-def _listed(columns: list[str], limit: int = 10) -> str:
-    shown = ", ".join(repr(c) for c in columns[:limit])
-    return shown + (f" ... ({len(columns)} in all)" if len(columns) > limit else "")

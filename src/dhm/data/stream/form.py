@@ -30,6 +30,9 @@ class Form:
     """Whether entries may be NaN; where one is, bytes become floats of the same 0..255.
 
     Floats in 0..255 are then bytes too, as they are: what `dhm impute` writes can be read."""
+    features: tuple[str, ...] | None = None
+    """Names of a table's columns, which may come in any order and among others; None takes all but
+    the labels by position."""
 
     @property
     def rows(self) -> int:

@@ -1,4 +1,4 @@
-"""Blocks of rows of CSV and Parquet tables: numeric columns, with a column of labels left out."""
+"""Blocks of rows of CSV and Parquet tables: columns by name, or all but that of the labels."""
 
 import warnings
 from collections.abc import Iterator
@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from dhm.data.columns import check_columns
 from dhm.data.readers.guard import reading, require
 from dhm.data.readers.table import LABEL_COLUMNS
 from dhm.data.stream.form import Form, rows_of
@@ -22,11 +23,11 @@ def csv_blocks(path: Path, form: Form) -> Iterator[Any]:
 
     with reading(path, "CSV"):
         columns = list(map(str, read(nrows=0).columns))
-        rows = check_columns(columns, path, form)
-        with read(chunksize=rows) as frames:
+        wanted = wanted_columns(columns, path, form)
+        with read(chunksize=rows_of(8 * len(columns))) as frames:
             first = 0
             while (frame := _next(frames, pandas.errors.ParserWarning)) is not None:
-                yield numbers_of(frame.set_axis(columns, axis=1), path, first)
+                yield numbers_of(frame.set_axis(columns, axis=1)[wanted], path, first)
                 first += len(frame)
 
 
@@ -37,10 +38,10 @@ def parquet_blocks(path: Path, form: Form) -> Iterator[Any]:
     # With a buffer, a row group's columns are read piece by piece.
     with reading(path, "Parquet"), parquet.ParquetFile(path, buffer_size=1 << 16) as file:
         columns = file.schema_arrow.empty_table().to_pandas().columns.map(str)
-        rows = check_columns(list(columns), path, form)
+        wanted = wanted_columns(list(columns), path, form)
         first = 0
-        for batch in file.iter_batches(rows):
-            yield numbers_of(batch.to_pandas().set_axis(columns, axis=1), path, first)
+        for batch in file.iter_batches(rows_of(8 * len(columns))):
+            yield numbers_of(batch.to_pandas().set_axis(columns, axis=1)[wanted], path, first)
             first += len(batch)
 
 
@@ -51,32 +52,29 @@ def _next(frames: Iterator[Any], parser_warning: type[Warning]) -> Any:
         return next(frames, None)
 
 
-def check_columns(columns: list[str], path: Path, form: Form) -> int:
-    """How many rows to read at a time, once the table has as many columns as the model takes.
+def wanted_columns(columns: list[str], path: Path, form: Form) -> list[str]:
+    """The columns that the model takes, in its order: by their names, or all but the labels.
 
-    Raises `DataError` if it has not.
+    Raises `DataError` if they are not there.
     """
     if len(set(columns)) < len(columns):
         raise DataError(f"{path}: expected columns of different names")
-    n = len(features(columns))
-    if (n,) != form.shape:
+    if form.features is not None:
+        check_columns(columns, form.features, str(path))
+        return list(form.features)
+    label = next((c for c in LABEL_COLUMNS if c in columns), None)
+    beside = [c for c in columns if c != label]
+    if (len(beside),) != form.shape:
         expected = f"{form.shape[0]} columns" if len(form.shape) == 1 else f"shape {form.shape}"
         raise DataError(
-            f"{path}: the model takes {expected}, found {n} columns beside any labels (a column "
-            f"called {', '.join(LABEL_COLUMNS)})"
+            f"{path}: the model takes {expected}, found {len(beside)} columns beside any "
+            f"labels (a column called {', '.join(LABEL_COLUMNS)})"
         )
-    return rows_of(8 * len(columns))
-
-
-def features(columns: list[str]) -> list[str]:
-    """The columns beside that of the labels, if there is one."""
-    label = next((c for c in LABEL_COLUMNS if c in columns), None)
-    return [c for c in columns if c != label]
+    return beside
 
 
 def numbers_of(frame: Any, path: Path, first: int) -> Any:
     """(rows, D) float64, NaN where a cell is empty; `DataError` for one that is no number."""
-    frame = frame[features(list(frame.columns))]
     strange = [c for c, t in frame.dtypes.items() if getattr(t, "kind", "O") not in "buif"]
     for column in strange:
         frame = frame.assign(**{column: _as_numbers(frame[column], path, first)})

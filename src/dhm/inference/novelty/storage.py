@@ -10,14 +10,16 @@ import safetensors.torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from dhm.errors import RunError
+from dhm.errors import RunError, one_line
 from dhm.files import replacing
-from dhm.inference.novelty.combination import Combination, Marginal
+from dhm.inference.novelty.combination import COMBINATION, Combination, Marginal
 from dhm.inference.novelty.registry import SCORES
 from dhm.inference.novelty.score import Score
 from dhm.models.base import Model
 
 FORMAT = "dhm novelty 1"
+FILE = "novelty.safetensors"
+"""What a detector is called beside the weights that it is for."""
 
 State = tuple[dict[str, Score], Combination, dict[str, Tensor]]
 
@@ -71,24 +73,36 @@ def read_detector(path: str | Path, model: Model) -> State:
             )
             for kind in header["kinds"]
         }
+        unmet = [kind for kind, score in fitted.items() if not score.requires.met(model)]
+        if unmet:
+            raise ValueError(f"{unmet[0]} is not for this model")
         marginals = {
-            kind: Marginal(tensors[f"marginal/{kind}"], score.two_sided)
+            kind: Marginal(_ranked(tensors, f"marginal/{kind}"), score.two_sided)
             for kind, score in fitted.items()
             if score.combined
         }
-        prefix = "calibration/"
+        if not marginals:
+            raise ValueError("it has no score to combine")
         calibration = {
-            name.removeprefix(prefix): scores
-            for name, scores in tensors.items()
-            if name.startswith(prefix)
+            kind: _ranked(tensors, f"calibration/{kind}") for kind in (COMBINATION, *fitted)
         }
     except RunError:
         raise
     # A damaged header or one of another version: anything may be missing or of another type.
     except (SafetensorError, OSError, LookupError, ValueError, TypeError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
-        raise RunError(f"{path} is damaged or of another version: {reason}") from error
+        reason = one_line(error)
+        raise RunError(
+            f"{path} is damaged or of another version ({reason}); fit it anew"
+        ) from error
     return fitted, Combination(marginals), calibration
+
+
+def _ranked(tensors: Mapping[str, Tensor], name: str) -> Tensor:
+    """Scores (M,), M > 0, in ascending order, as ranks are looked up in them."""
+    scores = tensors[name]
+    if scores.dim() != 1 or not len(scores) or not (scores[1:] >= scores[:-1]).all():
+        raise ValueError(f"{name} holds no scores in ascending order")
+    return scores
 
 
 def fingerprint(model: Model) -> str:
