@@ -47,7 +47,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     np.save(folder / "data" / "y.npy", x)
     for i, pixels in enumerate(load("digits").test.x[:3]):
         Image.fromarray(pixels[0]).save(folder / "data" / "images" / f"{i}.png")
-    frame.rename(columns={"b": "draw"}).to_csv(folder / "drawn.csv", index=False)
+    frame.assign(draw=1).to_csv(folder / "drawn.csv", index=False)
     shutil.copytree(folder / "table", folder / "draws")
     return folder
 
@@ -91,6 +91,17 @@ def test_tables_keep_what_is_not_filled_in(folder: Path, tmp_path: Path, name: s
     assert draws["draw"].tolist() == [1] * 40 + [2] * 40
     one, two = (draws[draws["draw"] == n].reset_index()["a"] for n in (1, 2))
     assert (one[known] == two[known]).all() and (one[~known] != two[~known]).all()
+
+
+def test_columns_go_by_name(folder: Path, tmp_path: Path) -> None:
+    frame = pd.read_csv(folder / "t.csv")
+    frame[["c", "b", "a"]].assign(note="text").to_csv(tmp_path / "other.csv", index=False)
+    tables = []
+    for path in (folder / "t.csv", tmp_path / "other.csv"):
+        assert impute(folder, "table", path, "-o", tmp_path / "out.csv") == 0
+        tables.append(pd.read_csv(tmp_path / "out.csv"))
+    assert list(tables[1].columns) == ["c", "b", "a", "note"]
+    pd.testing.assert_frame_equal(tables[1][NAMES], tables[0][NAMES])
 
 
 @pytest.mark.parametrize(("pattern", "rows"), [("half", 3), (None, 2)])

@@ -62,9 +62,8 @@ def run(options: argparse.Namespace) -> None:
 
     model = load_model(options.run_folder, str(find_device(options.device)))
     detector = _detector(options.run_folder, model)
-    form = Form(model.spec.shape, model.spec.dtype, missing=True)
-    features = model.spec.features
-    blocks = stream(options.files, form, data_dir=options.data_dir, features=features)
+    form = Form(model.spec.shape, model.spec.dtype, missing=True, features=model.spec.features)
+    blocks = stream(options.files, form, data_dir=options.data_dir)
     n = incomplete = 0
     with writing_table(options.output) as write, tqdm(unit=" rows", disable=None) as bar:
         for file, row, x in blocks:

@@ -68,9 +68,8 @@ def run(options: argparse.Namespace) -> None:
     from dhm.training.novelty import run_detector
 
     model = load_model(options.run_folder, str(find_device(options.device)))
-    form = Form(model.spec.shape, model.spec.dtype, missing=True)
-    features = model.spec.features
-    blocks = stream(options.files, form, data_dir=options.data_dir, features=features)
+    form = Form(model.spec.shape, model.spec.dtype, missing=True, features=model.spec.features)
+    blocks = stream(options.files, form, data_dir=options.data_dir)
     detector = run_detector(options.run_folder, model, options.data_dir, progress=True)
     threshold = detector.threshold(options.false_alarm_rate, options.kind)
     n_samples = options.n_samples if options.output else 0  # only the table has log p(x)

@@ -11,11 +11,12 @@ import safetensors.torch
 from safetensors import SafetensorError, safe_open
 
 from dhm.errors import RunError
+from dhm.inference.novelty.storage import FILE
 from dhm.models.base import Model, ModelSpec
 from dhm.models.build import load_model, model_from_spec, save_model
 
 FORMAT = "dhm estimator 1"
-WEIGHTS, NOVELTY = "model.safetensors", "novelty.safetensors"
+WEIGHTS, NOVELTY = "model.safetensors", FILE
 
 
 def pack(model: Model) -> dict[str, Any]:
