@@ -316,6 +316,7 @@ VALUES: dict[str, Any] = {
     "n_latent": 7,
     "n_aux": 3,
     "n_hidden": 11,
+    "hide": 0.25,
     "reload": "there",
     **dict.fromkeys(METHODS, 0.75),
     "augment": "none",

@@ -169,6 +169,9 @@ class Latent(LatentModel):
     def sample_prior(self, n: int) -> Tensor:
         return torch.randn(n, 2)
 
+    def logits_given_z(self, x: Tensor, z: Tensor) -> Tensor:
+        raise NotImplementedError
+
 
 def test_latent_vat_perturbs_what_is_generated(linear: Make, make_task: Make, given: Make) -> None:
     model = Latent(linear(torch.tensor([[1.0, 2.0], [0.0, 0.0]]), torch.zeros(2)))
