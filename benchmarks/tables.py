@@ -96,9 +96,9 @@ SECTIONS = (
         "Images with parts missing",
         "missing_data.py",
         "missing_data.jsonl",
-        "Networks of the same layers and epochs, trained on all labels. The hybrid and the last "
-        "row have seen training images with holes; the CNN of the other rows gets images filled in "
-        "by an imputer. RMSE is that of missing pixels in [0, 1].",
+        "Networks of the same layers and epochs, trained on all labels. The hybrid has seen "
+        "training images with holes, and so has the CNN trained with holes, where there are rows "
+        "of it; the CNN of the other rows gets images filled in by an imputer. RMSE is that of missing pixels in [0, 1].",
         (missing_data.tables,),
     ),
     Section(
