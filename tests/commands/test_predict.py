@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -213,7 +214,11 @@ def test_an_interrupt_leaves_no_half_table(models: Path) -> None:
     x = np.zeros((400_000, 8, 8), np.uint8)
     np.save("x.npy", x)
     command = [sys.executable, "-m", "dhm", "predict", str(models / "hybrid"), "x.npy"]
-    with subprocess.Popen([*command, "-o", "t.csv"], stderr=subprocess.PIPE, text=True) as process:
+    # A shell's background job ignores Ctrl-C, and what it starts inherits that.
+    listening = partial(signal.signal, signal.SIGINT, signal.default_int_handler)
+    with subprocess.Popen(
+        [*command, "-o", "t.csv"], stderr=subprocess.PIPE, text=True, preexec_fn=listening
+    ) as process:
         deadline = time.monotonic() + 60
         while not list(Path().glob(".t.csv.*")) and time.monotonic() < deadline:
             time.sleep(0.05)

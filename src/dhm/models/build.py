@@ -11,6 +11,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import nn
 
+from dhm.config import TrainConfig
 from dhm.data.checks import count_missing, value_range
 from dhm.data.dataset import Dataset
 from dhm.errors import ConfigError, DataError, RunError, one_line
@@ -105,8 +106,8 @@ def load_model(path: str | Path, device: str = "cpu") -> Model:
             if stored.get("features") is not None:  # older files have none
                 stored["features"] = tuple(stored["features"])
             # An option that came later has a default which leaves models as they were.
-            usual = model_class(stored["model"]).options[stored["network"]]
-            stored["options"] = {**usual, **stored["options"]}
+            usual = TrainConfig(model=stored["model"], network=stored["network"]).for_model()
+            stored["options"] = {**usual.own_options(), **stored["options"]}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             # Sizes in the header are anybody's; those of what is stored are there to be counted.
             with Bounded(max((tensor.numel() for tensor in tensors.values()), default=0)):
