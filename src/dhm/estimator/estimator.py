@@ -665,9 +665,7 @@ class HybridClassifier(
         if hasattr(self, "model_"):
             model = self.model_
             name = model.spec.model
-            has = isinstance(model, LatentModel) and model.has_samples
-            if what == "density":
-                has = model.has_density
+            has = model.has_density if what == "density" else model.has_samples
         else:
             if isinstance(name, str) and name in MODELS:
                 kind = GenerativeModel if what == "density" else LatentModel

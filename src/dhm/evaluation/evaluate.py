@@ -10,7 +10,7 @@ from dhm.data.dataset import Examples
 from dhm.evaluation.metrics import error_rate, expected_calibration_error, nll
 from dhm.inference.likelihood import log_likelihood
 from dhm.inference.predict import predict_logits
-from dhm.models.base import GenerativeModel, Model
+from dhm.models.base import Model
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -45,7 +45,7 @@ def evaluate(
         result = {name: metric(logits, labels).item() for name, metric in METRICS.items()}
     if n_samples:
         result["log_likelihood"] = None
-        if isinstance(model, GenerativeModel) and model.has_density:
+        if model.has_density:
             log_px = log_likelihood(model, part, n_samples, seed=seed).value
             result["log_likelihood"] = _gather(log_px, n, engine).mean().item()
     return result

@@ -30,9 +30,7 @@ def require_samples(model: Model) -> LatentModel:
     Raises:
         UnsupportedError: it has no generative part, or was trained without it.
     """
-    if isinstance(model, LatentModel) and model.has_samples:
-        return model
-    raise UnsupportedError(f"this {model.spec.model} has no p(x) to sample from{_why_not(model)}")
+    return _latent(model, "p(x) to sample from")
 
 
 def require_encoder(model: Model) -> LatentModel:
@@ -41,9 +39,7 @@ def require_encoder(model: Model) -> LatentModel:
     Raises:
         UnsupportedError: it has no latent variable, or was trained without it.
     """
-    if isinstance(model, LatentModel) and model.has_samples:
-        return model
-    raise UnsupportedError(f"this {model.spec.model} has no trained encoder{_why_not(model)}")
+    return _latent(model, "trained encoder")
 
 
 def require_classifier(model: Model) -> Model:
@@ -59,6 +55,12 @@ def require_classifier(model: Model) -> Model:
     )
 
 
+def _latent(model: Model, what: str) -> LatentModel:
+    if isinstance(model, LatentModel) and model.has_samples:
+        return model
+    raise UnsupportedError(f"this {model.spec.model} has no {what}{_why_not(model)}")
+
+
 def _why_not(model: Model) -> str:
     """How to come by a model that can, and what this one can do."""
     if isinstance(model, LatentModel) and not model.has_samples:
@@ -68,7 +70,7 @@ def _why_not(model: Model) -> str:
     else:
         how = "; train a supervised-hdgm or semisup-hdgm for it"
     can = []
-    if isinstance(model, LatentModel) and model.has_samples:
+    if model.has_samples:
         can += [
             "sample and interpolate",
             "reconstruct (decode(encode(x)))",

@@ -70,7 +70,7 @@ def log_likelihood(model: Model, x: Any, n_samples: int = 100, *, seed: int = 0)
         >>> value.shape, bool((standard_error < 1).all())
         (torch.Size([3]), True)
     """
-    sums = _sums(model, x, n_samples, seed, lambda _, draws: draws.log_weight)
+    sums = _sums(model, x, n_samples, seed)
     return Estimate(sums.log_mean(), sums.log_mean_error())
 
 
@@ -94,7 +94,7 @@ def log_joint(model: Model, x: Any, n_samples: int = 100, *, seed: int = 0) -> T
 
 def elbo(model: Model, x: Any, n_samples: int = 100, *, seed: int = 0) -> Estimate:
     """The evidence lower bound of log p(x), E_q log w. Arguments and errors as `log_likelihood`."""
-    sums = _sums(model, x, n_samples, seed, lambda _, draws: draws.log_weight)
+    sums = _sums(model, x, n_samples, seed)
     return Estimate(sums.mean(), sums.mean_error())
 
 
@@ -103,7 +103,7 @@ def gap_to_bound(model: Model, x: Any, n_samples: int = 100, *, seed: int = 0) -
 
     How far the encoder is from the posterior. Arguments and errors as `log_likelihood`.
     """
-    sums = _sums(model, x, n_samples, seed, lambda _, draws: draws.log_weight)
+    sums = _sums(model, x, n_samples, seed)
     return (sums.log_mean() - sums.mean()).clamp(min=0)  # rounding apart, it is
 
 
@@ -212,7 +212,7 @@ def _sums(
     x: Any,
     n_samples: int,
     seed: int,
-    log_w: Callable[[Tensor, ImportanceSamples], Tensor],
+    log_w: Callable[[Tensor, ImportanceSamples], Tensor] = lambda _, draws: draws.log_weight,
 ) -> RunningSums:
     model = require_density(model)
     by_start: dict[int, RunningSums] = {}

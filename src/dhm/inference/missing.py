@@ -146,14 +146,15 @@ def predict_proba(model: Model, x: Any, *, n_samples: int = 100, seed: int = 0) 
     """
     _check(n_samples, "n_samples")
     p_y = predict_logits(model, x).softmax(1)
-    if not isinstance(model, GenerativeModel) or not model.has_density:
+    if not model.has_density:
         return p_y
+    generative = require_density(model)
     learnt = 0.5 if model.spec.options.get("hide") else 0.0
     incomplete = _incomplete(x)
     with evaluating(model):
         for span in spans(len(incomplete), _rows_at_a_time(model, n_samples)):
             at = incomplete[span.start : span.stop]
-            averaged = _averaged(model, rows(x[at], range(len(at))), n_samples, seed)
+            averaged = _averaged(generative, rows(x[at], range(len(at))), n_samples, seed)
             p_y[at] = learnt * p_y[at] + (1 - learnt) * averaged
     return p_y
 

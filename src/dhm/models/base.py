@@ -143,6 +143,11 @@ class Model(nn.Module, ABC):
         return False
 
     @property
+    def has_samples(self) -> bool:
+        """Whether what makes x from z is trained, so that `LatentModel.decode` means something."""
+        return False
+
+    @property
     def n_classes(self) -> int:
         """Number of classes K."""
         return len(self.spec.classes)
@@ -174,11 +179,6 @@ class LatentModel(Model):
     @abstractmethod
     def logits_given_z(self, x: Tensor, z: Tensor) -> Tensor:
         """Logits of p(y|x, z), (K, B, n_classes), of B inputs as stored, z (K, B, n_latent)."""
-
-    @property
-    @abstractmethod
-    def has_samples(self) -> bool:
-        """Whether what makes x from z is trained, so that `decode` means something."""
 
     def draw(self, z: Tensor) -> Tensor:
         """A draw of p(x|z), or G(z), for each z (..., n_latent): network inputs (..., *shape)."""

@@ -20,7 +20,7 @@ def has_pictures(model: Model) -> TypeGuard[LatentModel]:
     """Whether a model's samples can be drawn: images of one channel or three."""
     shape = model.spec.shape
     drawable = len(shape) == 3 and shape[0] in (1, 3)
-    return isinstance(model, LatentModel) and model.has_samples and drawable
+    return model.has_samples and drawable
 
 
 @torch.no_grad()

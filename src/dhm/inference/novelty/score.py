@@ -8,7 +8,7 @@ from typing import ClassVar, NamedTuple, Self
 from torch import Tensor
 
 from dhm.inference.novelty.answers import Answers
-from dhm.models.base import GenerativeModel, LatentModel, Model
+from dhm.models.base import Model
 
 
 class Requirement(NamedTuple):
@@ -19,13 +19,8 @@ class Requirement(NamedTuple):
 
 
 CLASSIFIER = Requirement("a trained p(y|x)", lambda model: model.has_classifier)
-LATENT = Requirement(
-    "a trained latent variable z",
-    lambda model: isinstance(model, LatentModel) and model.has_samples,
-)
-DENSITY = Requirement(
-    "a trained density p(x)", lambda model: isinstance(model, GenerativeModel) and model.has_density
-)
+LATENT = Requirement("a trained latent variable z", lambda model: model.has_samples)
+DENSITY = Requirement("a trained density p(x)", lambda model: model.has_density)
 
 
 @dataclass(frozen=True, eq=False)
