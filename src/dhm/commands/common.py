@@ -1,7 +1,6 @@
 """What several commands ask for and print alike."""
 
 import argparse
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,10 @@ PARTS = ("validation", "test")
 
 def add_run(command: argparse.ArgumentParser) -> None:
     command.add_argument("run_folder", metavar="RUN", help="a run folder, or a .safetensors file")
+
+
+def add_seed(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--seed", metavar="N", type=int, default=0, help="seed of the draws [0]")
 
 
 def add_data_dir(command: argparse.ArgumentParser) -> None:
@@ -29,16 +32,6 @@ def png(name: str) -> Path:
     if path.suffix.lower() != ".png":
         raise ConfigError(f"the picture is a PNG: expected a name ending in .png, found {name}")
     return path
-
-
-def warn_of_incomplete(n: int, total: int) -> None:
-    """Say that p-values of inputs with missing entries may not be what they seem."""
-    if n:
-        print(
-            f"dhm: warning: {n} of {total} rows have missing entries: their novelty_p is right "
-            f"only if the data that it is calibrated on misses as much; see docs/novelty.md",
-            file=sys.stderr,
-        )
 
 
 def _cell(value: float | None, form: str) -> str:

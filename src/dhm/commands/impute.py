@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from dhm.commands.common import add_data_dir, add_device, add_run
+from dhm.commands.common import add_data_dir, add_device, add_run, add_seed
 from dhm.config import parse_config
 from dhm.errors import ConfigError, DataError
 
@@ -52,7 +52,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
         default=0.5,
         help="the share that random and block hide [0.5]",
     )
-    command.add_argument("--seed", metavar="N", type=int, default=0, help="seed of the draws [0]")
+    add_seed(command)
     add_data_dir(command)
     add_device(command)
 

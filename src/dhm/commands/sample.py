@@ -7,7 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from dhm.commands.common import add_data_dir, add_run
+from dhm.commands.common import add_data_dir, add_run, add_seed
 from dhm.config import parse_config
 from dhm.errors import ConfigError, FewEffectiveSamplesWarning
 from dhm.suggest import did_you_mean
@@ -45,7 +45,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
         nargs="+",
         help="go from one input to the next through z: two or more positions in the test data",
     )
-    command.add_argument("--seed", metavar="N", type=int, default=0, help="seed of the draws [0]")
+    add_seed(command)
     add_data_dir(command)
 
 

@@ -5,20 +5,11 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
-from dhm.commands.common import add_data_dir, add_device, add_run, warn_of_incomplete
-from dhm.config import parse_config
-from dhm.errors import ConfigError
+from dhm.commands.questions import add_questions, asked, check_questions, warn_of_incomplete
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
-    add_run(command)
-    command.add_argument(
-        "files",
-        metavar="FILE",
-        nargs="+",
-        help="images, folders of images, .npy, .npz, .h5, .csv or .parquet files, or names of data "
-        "sets, of which the test part is taken",
-    )
+    add_questions(command)
     command.add_argument(
         "--kind", metavar="NAME", help="the score of novelty, see docs/novelty.md [combination]"
     )
@@ -30,46 +21,23 @@ def add_options(command: argparse.ArgumentParser) -> None:
         help="share of inputs like the training data that may be flagged [0.05]",
     )
     command.add_argument(
-        "--n_samples",
-        metavar="N",
-        type=int,
-        default=100,
-        help="importance samples for log p(x); 0 leaves it out, which is faster [100]",
-    )
-    command.add_argument(
         "-o",
         "--output",
         metavar="TABLE",
         help="write a row for each input: .csv, .jsonl or .parquet",
     )
-    command.add_argument("--seed", metavar="N", type=int, default=0, help="seed of the draws [0]")
-    add_data_dir(command)
-    add_device(command)
 
 
 def run(options: argparse.Namespace) -> None:
     """Say which inputs are unlike the training data."""
-    if options.n_samples < 0:
-        raise ConfigError(f"--n_samples should be at least 0, found {options.n_samples}")
-    parse_config({"seed": options.seed})
-    if options.output:
-        from dhm.data.stream import check_not_read
-        from dhm.tables import check_table
-
-        check_table(options.output)
-        check_not_read(options.output, options.files, options.data_dir)
+    check_questions(options)
     import numpy as np
 
     from dhm.data.checks import count_incomplete
-    from dhm.data.stream import Form, stream
     from dhm.inference.predictions import density, novelty
-    from dhm.models.build import load_model
-    from dhm.nn.device import find_device
     from dhm.training.novelty import run_detector
 
-    model = load_model(options.run_folder, str(find_device(options.device)))
-    form = Form(model.spec.shape, model.spec.dtype, missing=True, features=model.spec.features)
-    blocks = stream(options.files, form, data_dir=options.data_dir)
+    model, blocks = asked(options)
     detector = run_detector(options.run_folder, model, options.data_dir, progress=True)
     threshold = detector.threshold(options.false_alarm_rate, options.kind)
     n_samples = options.n_samples if options.output else 0  # only the table has log p(x)
