@@ -13,7 +13,7 @@ SIZES = ["--n_hidden", "16", "--n_latent", "4", "--n_aux", "2"]
 
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tables and models land in the test's own folder, and curves are not drawn."""
+    """Tables, runs and pictures land in the test's own folder, and curves are not drawn."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("dhm.training.train.learning_curves", lambda *arguments: None)
 

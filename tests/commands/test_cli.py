@@ -22,23 +22,6 @@ SMALL = ["--n-labeled", "100", "-e", "1", "--n-eval-samples", "2", "--picture-ev
 SIZES = ["--n_hidden", "16", "--n_latent", "4", "--n_aux", "2"]
 
 
-@pytest.fixture(autouse=True)
-def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Runs and pictures land in the test's own folder, and curves are not drawn."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("dhm.training.train.learning_curves", lambda *arguments: None)
-
-
-@pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two trained runs, `hybrid` and `softmax`."""
-    folder = tmp_path_factory.mktemp("models")
-    where = ["--run-dir", str(folder), "-l"]
-    assert main(["train", *SMALL, *SIZES, *where, "hybrid"]) == 0
-    assert main(["train", *SMALL, *where, "softmax", "--model", "softmax"]) == 0
-    return folder
-
-
 @pytest.fixture
 def fails(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
     """Runs a command that should fail with exit code 2 and one line; returns the line."""

@@ -28,11 +28,6 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(autouse=True)
-def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-
-
 @pytest.fixture
 def noise() -> str:
     x = np.random.default_rng(0).integers(0, 256, (50, 8, 8)).astype(np.uint8)
