@@ -93,6 +93,7 @@ def run(job: Row) -> Row:
     import torch
 
     from dhm.data import load
+    from dhm.inference.novelty import FILE
     from dhm.models.build import load_model
     from dhm.training.novelty import run_detector
 
@@ -110,12 +111,14 @@ def run(job: Row) -> Row:
         if experiment.other:
             new[experiment.other] = load(experiment.other).test.x
         with run_folder(options) as path:
-            summary = json.loads((path / "summary.json").read_text())
+            # The data of a near run lie in a passing folder, whose name says nothing.
+            read_back = json.loads((path / "summary.json").read_text())
+            summary = {**read_back, "dataset": experiment.dataset}
             model = load_model(path)
             start = perf_counter()
             detector = run_detector(path, model)
             fitted = perf_counter()
-            size = (path / "novelty.safetensors").stat().st_size
+            size = (path / FILE).stat().st_size
     of_known = _scores(detector, known)
     scored = perf_counter()
     figures: dict[str, dict[str, Any]] = {"auroc": {}, "fpr95": {}}
