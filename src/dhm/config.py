@@ -183,7 +183,7 @@ class TrainConfig:
     information: float = consistency("certainty and balance: minus the information of y on x")
     iic: float = consistency("minus the information of two copies' classes on each other")
     fixmatch: float = consistency("confident predictions as labels of strong copies")
-    label_spreading: float = consistency("labels spread over neighbours in feature space")
+    label_spreading: float = consistency("labels spread over neighbours in inputs, then features")
     mixup: float = consistency("linearity between two inputs")
     augment: Augment | None = option(
         None,

@@ -65,11 +65,17 @@ def test_the_loss_by_hand(two: Model, make_task: Make, given: Make) -> None:
     assert reached.tolist() == [True, True, False, False]
 
 
-def test_before_the_first_spreading_it_is_zero(two: Model, make_task: Make, given: Make) -> None:
-    method = LabelSpreading(make_task(two))
-    method.start_epoch(two, 0)  # nothing has been learnt yet that neighbours could be found by
-    strong = torch.randn(2, 2, requires_grad=True)
-    assert method(given(batch=batch(0, 1), strong_logits=strong)) == 0
+def test_before_training_the_neighbours_are_those_of_the_inputs(
+    two: Model, make_task: Make
+) -> None:
+    """Whatever the network makes of them: here features would tell nothing apart."""
+    x, y = arcs()
+    method = LabelSpreading(make_task(two, examples=Examples(x, y)))
+    two.features = lambda x: torch.ones(len(x), 2)  # type: ignore[method-assign]
+    method.start_epoch(two, 0)
+    np.testing.assert_array_equal(method.q.numpy(), spread(x, y, 2))
+    method.start_epoch(two, 1)
+    assert not np.array_equal(method.q.numpy(), spread(x, y, 2))
 
 
 def test_it_spreads_every_so_many_epochs(two: Model, make_task: Make) -> None:
@@ -80,7 +86,7 @@ def test_it_spreads_every_so_many_epochs(two: Model, make_task: Make) -> None:
         method.start_epoch(two, epoch)
         if method.q.any():
             spread_at.append(epoch)
-    assert spread_at == [3, 6]
+    assert spread_at == [0, 3, 6]
 
 
 def test_the_neighbours_are_those_of_the_model_it_is_given(

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dhm.consistency.base import ConsistencyMethod, Task, Views
-from dhm.inference.predict import predict_features
+from dhm.inference.predict import predict_features, predict_inputs
 from dhm.models.base import Model
 
 if TYPE_CHECKING:
@@ -27,10 +27,12 @@ N_COMPONENTS = 32
 class LabelSpreading(ConsistencyMethod):
     """C = E c(q) (-sum_y q(y) log p(y | strong copy)), nats, c(q) = 1 - H(q) / log K.
 
-    Every few epochs q is spread from the labels over the graph of nearest neighbours among all
-    training inputs, in the features of p(y|x); with a class prior it agrees with that on average.
-    Before the first time, C is 0. What one wrong neighbourhood says is outvoted by the others:
-    confident pseudo-labels, which a network gives itself, have no such check.
+    Before training q is spread from the labels over the graph of nearest neighbours among all
+    training inputs as they are, and every few epochs anew among the features that p(y|x) has of
+    them; with a class prior it agrees with that on average. What one wrong neighbourhood says is
+    outvoted by the others: confident pseudo-labels, which a network gives itself, have no such
+    check. The first graph knows of no label but those given, so it errs elsewhere than a network
+    that has seen those alone: of sevens with a crossbar, where none of the labelled ones has one.
 
     References:
         Zhou et al., Learning with local and global consistency, NeurIPS 2003, for the spreading;
@@ -49,9 +51,9 @@ class LabelSpreading(ConsistencyMethod):
         self.register_buffer("q", torch.zeros(len(self.y), task.model.n_classes))
 
     def start_epoch(self, model: Model, epoch: int) -> None:
-        if epoch == 0 or epoch % self.every:
+        if epoch % self.every:
             return
-        features = predict_features(model, self.x).cpu().numpy()
+        features = (predict_features if epoch else predict_inputs)(model, self.x).cpu().numpy()
         self.q.copy_(torch.from_numpy(spread(features, self.y, model.n_classes, self.prior)))
 
     def forward(self, views: Views) -> Tensor:
