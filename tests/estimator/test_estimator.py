@@ -9,6 +9,7 @@ from typing import Any
 
 import joblib
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from scipy import sparse
@@ -16,6 +17,7 @@ from sklearn.exceptions import NotFittedError
 
 import dhm
 from dhm import HybridClassifier
+from dhm.cli import main
 from dhm.errors import ConfigError, DataError, RunError, UnavailableError
 from dhm.estimator import storage
 from dhm.models.build import save_model
@@ -253,6 +255,23 @@ def test_saving_replaces_estimators_alone(quick: Quick, blobs: Data, tmp_path: P
     with pytest.warns(UserWarning, match="novelty cannot be asked for"):
         again = HybridClassifier.load(tmp_path / "kept")
     assert (again.predict(x) == fitted.predict(x)).all()
+
+
+def test_commands_find_the_columns_of_a_frame_by_name(
+    quick: Quick, blobs: Data, tmp_path: Path
+) -> None:
+    x, y = blobs
+    frame = pd.DataFrame(x, columns=list("badc"))
+    model = quick().fit(frame, y)
+    model.save(tmp_path)
+    frame[list("abcd")].assign(note=1.0).to_csv(tmp_path / "x.csv", index=False)
+    words = ["predict", str(tmp_path), str(tmp_path / "x.csv"), "-o", str(tmp_path / "t.csv")]
+    assert main([*words, "--n_samples", "0"]) == 0
+    found = pd.read_csv(tmp_path / "t.csv")[["p_0", "p_1", "p_2"]]
+    np.testing.assert_allclose(found, model.predict_proba(frame), atol=1e-5)
+    assert copy.deepcopy(model).model_.spec == model.model_.spec
+    for other in (quick().fit(x, y), quick(image_shape=(2, 2)).fit(frame, y)):
+        assert other.model_.spec.features is None, "these go by position"
 
 
 def test_a_fit_that_fails_leaves_what_was_fitted(quick: Quick, blobs: Data) -> None:

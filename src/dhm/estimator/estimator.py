@@ -440,7 +440,9 @@ class HybridClassifier(
         if seen.weight is not None:
             seen = seen.take(drawn(seen, (config.seed, 0, 2)))
         classes = tuple(str(name) for name in self.classes_)
-        dataset = Dataset("X", seen, seen, classes, self.symmetric)
+        columns = None if self.layout_.image else getattr(self, "feature_names_in_", None)
+        features = None if columns is None else tuple(map(str, columns))
+        dataset = Dataset("X", seen, seen, classes, self.symmetric, features)
         return build_model(config.model, config.network, dataset, config.own_options())
 
     def _on_epoch(self, row: Row) -> bool:
