@@ -3,6 +3,7 @@
 import copy
 import pickle
 import random
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -147,6 +148,20 @@ def test_novelty_is_judged_by_all_calls(quick: Quick, blobs: Data) -> None:
     assert {row.tobytes() for row in kept[0].x} == {row.tobytes() for row in x.astype(np.float32)}
     np.testing.assert_array_equal(kept[0].x, kept[1].x)
     np.testing.assert_array_equal(streams[0].novelty_score(x), streams[1].novelty_score(x))
+
+
+def test_what_a_fit_held_out_measures_novelty_after_more_calls(quick: Quick, blobs: Data) -> None:
+    x, y = blobs
+    model = quick(n_samples=5).fit(x[:60], y[:60], validation_data=(x[60:100], y[60:100]))
+    model.partial_fit(x[90:], y[90:])
+    assert model._held_out is not None and len(model._held_out) == 30, "10 are trained on by now"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.novelty_p_value(x)
+    model.partial_fit(x[:90], y[:90])
+    with pytest.warns(UserWarning, match="novelty is measured by examples that the model"):
+        model.novelty_p_value(x)
+    model.partial_fit(x[:90], y[:90])
 
 
 def test_features_far_from_zero(quick: Quick, blobs: Data, tmp_path: Path) -> None:

@@ -250,6 +250,7 @@ class HybridClassifier(
                 examples, validation = split_validation(examples, fraction, seed)
             config = self._choose(examples, validation, seed)
             interrupted = self._train(examples, validation, config, fresh)
+            self._hold_out(validation)
             self._memory = Memory().add(examples, seed)
         if interrupted:
             raise KeyboardInterrupt
@@ -267,7 +268,9 @@ class HybridClassifier(
         The first call says, by its examples, what is trained and how inputs are scaled, and by
         `classes`, or else by its labels, which classes there are. Arguments and errors are those of
         `fit`; at least one of the examples of each call needs a label, and `classes` of a later
-        call, if given, must be the same.
+        call, if given, must be the same. Every example is trained on, whatever
+        `validation_fraction` says; those that a `fit` before held out stay the measure of novelty,
+        but for any that come again here.
         """
         fresh = not hasattr(self, "model_")
         if not fresh and classes is not None:
@@ -284,6 +287,10 @@ class HybridClassifier(
             config = replace(options, seed=seed, epochs=1, rampdown=0, ema=0.0, patience=None)
             optimizers = getattr(self, "_optimizers", None)
             interrupted = self._train(examples, None, config, fresh, optimizers)
+            held = None if fresh else self._held_out
+            if held is not None:  # what this call has shown the model is held out no more
+                held = held.take(np.flatnonzero(~np.isin(digests(held.x), digests(examples.x))))
+            self._hold_out(held)
             self._memory = (Memory() if fresh else self._memory).add(examples, seed)
         if interrupted:
             raise KeyboardInterrupt
@@ -414,10 +421,13 @@ class HybridClassifier(
         self.n_iter_ = len(self.history_)
         self.seed_ = config.seed
         self._n_features_out = self._features(examples.x[[0]]).shape[1]
-        self._held_out = validation
-        self._calibrates = validation is not None and len(validation) >= MIN_HELD_OUT
         self._detector = None
         return outcome.interrupted
+
+    def _hold_out(self, examples: Examples | None) -> None:
+        """Say which examples the model was not trained on; novelty is calibrated on them."""
+        self._held_out = examples
+        self._calibrates = examples is not None and len(examples) >= MIN_HELD_OUT
 
     @contextmanager
     def _as_before_if_it_fails(self) -> Iterator[None]:
