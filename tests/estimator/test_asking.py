@@ -112,6 +112,13 @@ def test_p_values_of_novelty(
     np.testing.assert_allclose(again.novelty_p_value(fresh), p, atol=1e-6)
     expected = _numpy(model._novelty_detector().score(fresh.astype(np.float32), seed=model.seed_))
     np.testing.assert_array_equal(model.novelty_score(fresh), expected)
+    holes = np.where(rng.random(x.shape) < 0.3, np.nan, x)
+    with pytest.warns(UserWarning, match="examples have missing entries: their p-values"):
+        model.novelty_p_value(holes)
+    like_them = quick(n_samples=5).fit(x, y, validation_data=(holes, y))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        like_them.novelty_p_value(holes)
     trained_on = quick(n_samples=5).fit(x, y)
     with pytest.warns(UserWarning, match="hold out 20 or more"):
         trained_on.novelty_p_value(x)

@@ -626,10 +626,19 @@ class HybridClassifier(
         Of new examples like the training data a share of alpha at most has a p-value of alpha or
         less, where the fit held out 20 examples or more, in `validation_data` or by
         `validation_fraction`. Otherwise examples that the model was trained on are the measure, and
-        more are flagged: a `UserWarning` says so.
+        more are flagged: a `UserWarning` says so. So does one where X misses entries and what was
+        held out does not: that measures only what misses the same.
         """
         x = self._stored(X)
         detector = self._novelty_detector()
+        whole = self._held_out is None or not has_missing(self._held_out.x).any()
+        if whole and (n := int(has_missing(x).sum())):
+            warnings.warn(
+                f"{n} of {x.shape[0]} examples have missing entries: their p-values are right only "
+                "if the examples that were held out miss the same, and too small if these are "
+                "whole: fit with validation_data that has such gaps",
+                stacklevel=2,
+            )
         if not self._calibrates:
             warnings.warn(
                 "novelty is measured by examples that the model was trained on, so p-values of new "
