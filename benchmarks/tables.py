@@ -18,6 +18,7 @@ import implicit_step
 import methods
 import missing_data
 import novelty
+import predictions
 import step_overhead
 from _runs import FOLDER, Row, read
 
@@ -111,6 +112,17 @@ SECTIONS = (
         "describes the scores. Far novelty first, then classes left out of training, then what it "
         "took. The scores of the combination were chosen on digits.",
         (novelty.far_table, novelty.near_table, novelty.cost_table),
+    ),
+    Section(
+        "Time and memory of predictions",
+        "predictions.py",
+        "predictions.jsonl",
+        "`dhm predict` on one thread, each time in a process of its own, with Python and PyTorch "
+        "in its memory: a hybrid of MNIST says everything of test images, with log p(x) from 100 "
+        "samples and the combination of seven scores of novelty, and a hybrid of 50 features says "
+        "label and probabilities. The machine had other work as well, so the processor's seconds "
+        "say more than those that passed.",
+        (predictions.table,),
     ),
     Section(
         "The estimator with its defaults",

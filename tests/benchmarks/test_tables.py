@@ -1,6 +1,7 @@
 """The page of results is what its script makes of the results, and the tables add up."""
 
 import importlib
+import subprocess
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -195,3 +196,40 @@ def test_every_class_is_left_out_once() -> None:
     assert sorted(c for pair in novelty.PAIRS for c in pair) == list(range(10))
     for name, experiment in (novelty.EXPERIMENTS | novelty.QUICK).items():
         parse_config(experiment.job(name)["options"]).for_model()
+
+
+def test_predictions_are_measured_in_processes_of_their_own(tmp_path: Path) -> None:
+    predictions = script("predictions")
+    predictions._write_table(tmp_path / "x.npy", 20_003)
+    x = np.load(tmp_path / "x.npy")
+    assert x.shape == (20_003, predictions.N_FEATURES) and x.dtype == np.float32
+    assert abs(x.mean()) < 0.01 and len(np.unique(x[:, 0])) > 20_000, "no block comes twice"
+    used = predictions._dhm("--help")
+    assert used["processor_seconds"] > 0 and 5e6 < used["peak_bytes"] < 5e8
+    with pytest.raises(subprocess.CalledProcessError):
+        predictions._dhm("predict", tmp_path)
+
+
+def test_predictions_table() -> None:
+    from dhm.config import parse_config
+
+    predictions = script("predictions")
+    for name in predictions.EXPERIMENTS:
+        parse_config(predictions.job(name)["options"]).for_model()
+    used = {"seconds": 2.5, "processor_seconds": 2.0, "peak_bytes": 4e8, "input_bytes": 2e6}
+    row = {"experiment": "table", "answers": "label", "measured": [{"rows": 1000, **used}]}
+    assert cells(predictions.table([row])) == [
+        ["table", "label", "1,000", "2.0", "2.5", "2.0", "400"]
+    ]
+
+
+def test_the_page_on_predictions_says_what_was_measured() -> None:
+    predictions = script("predictions")
+    page = (ROOT / "docs" / "predict-and-export.md").read_text(encoding="utf-8")
+    page = page.replace("\n", " ")
+    for row in predictions.read(predictions.RESULTS):
+        for measured in row["measured"]:
+            peak = f"{measured['peak_bytes'] / 1e6:.0f}"
+            assert f"{peak} MB" in page or f"{peak} to " in page
+            if measured["rows"] == 10_000:
+                assert f"took {measured['processor_seconds']:.0f} seconds of the processor" in page

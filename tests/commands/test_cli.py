@@ -234,7 +234,8 @@ def test_sample_draws_what_the_seed_says(models: Path, fails: Callable[..., str]
         assert main(["sample", run, "-n", "5", "-o", f"{name}.png", "--seed", seed]) == 0
     a, b, c = (np.asarray(Image.open(f"{name}.png")) for name in "abc")
     assert (a == b).all() and a.shape == c.shape and (a != c).any()
-    assert "softmax has no p(x)" in fails("sample", models / "softmax", "-o", "d.png")
+    message = fails("sample", models / "softmax", "-o", "d.png")
+    assert "softmax has no p(x)" in message and "p(y|x) (dhm predict" in message
     assert "cannot write" in fails("sample", run, "-o", "/proc/x/d.png")
 
 

@@ -13,8 +13,10 @@ from scipy.special import logsumexp
 from dhm import HybridClassifier
 from dhm.errors import ConfigError, DataError
 from dhm.estimator.estimator import _numpy
+from dhm.inference.annealing import annealed_log_likelihood
 
 Data = tuple[Any, Any]
+SIZES = {"n_hidden": 16, "n_aux": 2}
 
 
 @pytest.fixture(scope="module")
@@ -110,9 +112,55 @@ def test_p_values_of_novelty(
     np.testing.assert_allclose(again.novelty_p_value(fresh), p, atol=1e-6)
     expected = _numpy(model._novelty_detector().score(fresh.astype(np.float32), seed=model.seed_))
     np.testing.assert_array_equal(model.novelty_score(fresh), expected)
+    holes = np.where(rng.random(x.shape) < 0.3, np.nan, x)
+    with pytest.warns(UserWarning, match="examples have missing entries: their p-values"):
+        model.novelty_p_value(holes)
+    like_them = quick(n_samples=5).fit(x, y, validation_data=(holes, y))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        like_them.novelty_p_value(holes)
     trained_on = quick(n_samples=5).fit(x, y)
     with pytest.warns(UserWarning, match="hold out 20 or more"):
         trained_on.novelty_p_value(x)
+
+
+FAR = (1e4, 1e10, 1e19, 1e30, -1e30, 3e38)
+
+
+@pytest.mark.filterwarnings("ignore:novelty is measured by examples")
+@pytest.mark.parametrize("gap", [False, True])
+@pytest.mark.parametrize("model", ["supervised-hdgm", "semisup-ali", "supervised-mlp"])
+def test_values_far_out_have_answers_and_change_no_others(
+    quick: Callable[..., HybridClassifier], blobs: Data, model: str, gap: bool
+) -> None:
+    x, y = blobs[0] * 1e-4, blobs[1]  # standardised, they are further out still
+    options = SIZES if model == "supervised-hdgm" else {}
+    fitted = quick(model=model, n_latent=None, options=options, n_samples=5).fit(x, y)
+    normal, far = x[:9], np.repeat(x[:1], len(FAR), 0)
+    far[:, 1] = FAR
+    if gap:
+        far[:, 2] = np.nan
+    both = np.concatenate([normal, far])
+    asked = [fitted.predict_proba, fitted.transform]
+    if model != "supervised-mlp":
+        asked.append(fitted.reconstruct)
+    if model == "supervised-hdgm":
+        asked.append(fitted.impute)
+        log_px = fitted.score_samples(both)
+        np.testing.assert_allclose(log_px[:9], fitted.score_samples(normal), rtol=1e-5)
+        assert (log_px[9:] < -1e6).all() and np.isneginf(log_px[-1])
+        stored = fitted.layout_.stored(both)
+        annealed, _ = annealed_log_likelihood(fitted.model_, stored, 2, 5)
+        assert annealed[:9].isfinite().all() and (annealed[9:] < -1e6).all()
+    for ask in asked:
+        found = ask(both)
+        assert np.isfinite(found).all()
+        np.testing.assert_allclose(found[:9], ask(normal), rtol=1e-4, atol=1e-6)
+    novelty = fitted.novelty_score(both)
+    np.testing.assert_allclose(novelty[:9], fitted.novelty_score(normal), rtol=1e-4)
+    assert not np.isnan(novelty).any()
+    if model == "supervised-hdgm":
+        assert novelty[9:].min() > 10 * novelty[:9].max()
 
 
 def test_doubles_are_made_on_the_cpu(

@@ -3,12 +3,14 @@
 import copy
 import pickle
 import random
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import joblib
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from scipy import sparse
@@ -16,6 +18,7 @@ from sklearn.exceptions import NotFittedError
 
 import dhm
 from dhm import HybridClassifier
+from dhm.cli import main
 from dhm.errors import ConfigError, DataError, RunError, UnavailableError
 from dhm.estimator import storage
 from dhm.models.build import save_model
@@ -147,6 +150,20 @@ def test_novelty_is_judged_by_all_calls(quick: Quick, blobs: Data) -> None:
     np.testing.assert_array_equal(streams[0].novelty_score(x), streams[1].novelty_score(x))
 
 
+def test_what_a_fit_held_out_measures_novelty_after_more_calls(quick: Quick, blobs: Data) -> None:
+    x, y = blobs
+    model = quick(n_samples=5).fit(x[:60], y[:60], validation_data=(x[60:100], y[60:100]))
+    model.partial_fit(x[90:], y[90:])
+    assert model._held_out is not None and len(model._held_out) == 30, "10 are trained on by now"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.novelty_p_value(x)
+    model.partial_fit(x[:90], y[:90])
+    with pytest.warns(UserWarning, match="novelty is measured by examples that the model"):
+        model.novelty_p_value(x)
+    model.partial_fit(x[:90], y[:90])
+
+
 def test_features_far_from_zero(quick: Quick, blobs: Data, tmp_path: Path) -> None:
     """Times in seconds since 1970 differ by less than float32 can hold."""
     x, y = blobs
@@ -253,6 +270,23 @@ def test_saving_replaces_estimators_alone(quick: Quick, blobs: Data, tmp_path: P
     with pytest.warns(UserWarning, match="novelty cannot be asked for"):
         again = HybridClassifier.load(tmp_path / "kept")
     assert (again.predict(x) == fitted.predict(x)).all()
+
+
+def test_commands_find_the_columns_of_a_frame_by_name(
+    quick: Quick, blobs: Data, tmp_path: Path
+) -> None:
+    x, y = blobs
+    frame = pd.DataFrame(x, columns=list("badc"))
+    model = quick().fit(frame, y)
+    model.save(tmp_path)
+    frame[list("abcd")].assign(note=1.0).to_csv(tmp_path / "x.csv", index=False)
+    words = ["predict", str(tmp_path), str(tmp_path / "x.csv"), "-o", str(tmp_path / "t.csv")]
+    assert main([*words, "--n_samples", "0"]) == 0
+    found = pd.read_csv(tmp_path / "t.csv")[["p_0", "p_1", "p_2"]]
+    np.testing.assert_allclose(found, model.predict_proba(frame), atol=1e-5)
+    assert copy.deepcopy(model).model_.spec == model.model_.spec
+    for other in (quick().fit(x, y), quick(image_shape=(2, 2)).fit(frame, y)):
+        assert other.model_.spec.features is None, "these go by position"
 
 
 def test_a_fit_that_fails_leaves_what_was_fitted(quick: Quick, blobs: Data) -> None:

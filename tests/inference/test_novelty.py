@@ -20,6 +20,7 @@ from torch import Tensor
 from dhm import TrainConfig, train
 from dhm.data import load
 from dhm.data.dataset import Dataset, Examples
+from dhm.data.patterns import missing_entries, with_holes
 from dhm.errors import ConfigError, DataError, RunError, UnsupportedError
 from dhm.inference.novelty import COMBINATION, SCORES, NoveltyDetector, available
 from dhm.inference.novelty.combination import Combination, Marginal
@@ -175,6 +176,20 @@ def test_false_alarms_on_digits(detector: NoveltyDetector, digits: Dataset) -> N
     sd = (rate * (1 - rate) * (1 / n + 1 / 175)) ** 0.5
     assert abs(alarms / n - rate) < 3.3 * sd
     assert binom.cdf(alarms, n, 0.5) < 1e-6, "and not by flagging half of everything"
+
+
+@pytest.mark.parametrize("pattern", ["random", "left", "block"])
+def test_calibrated_for_gaps(detector: NoveltyDetector, digits: Dataset, pattern: str) -> None:
+    whole = digits.test.x.astype(np.float32)
+    x = with_holes(whole, missing_entries(pattern, (1, 8, 8), len(whole), rate=0.4))
+    held_out, asked = x[:300], x[300:]
+    fitting = detector.calibrated(held_out)
+    assert fitting.kinds == detector.kinds and fitting.fitted is detector.fitted
+    assert (detector.p_value(asked) <= 0.1).float().mean() > 0.5, "what this is for"
+    for kind in (COMBINATION, "neighbours-features", "log-likelihood"):
+        p = fitting.p_value(asked, kind)
+        assert kstest(p.numpy(), "uniform").pvalue > 0.001
+        torch.testing.assert_close(fitting.score(asked, kind), detector.score(asked, kind))
 
 
 @pytest.mark.parametrize("rate", [0, 1, -0.1, float("nan")])

@@ -7,6 +7,7 @@ from scipy import integrate, stats
 
 from dhm.nn.distributions import (
     LIKELIHOODS,
+    LOG_VARIANCE_CEILING,
     LOG_VARIANCE_FLOOR,
     DiscretizedLogistic,
     diagonal_gaussian,
@@ -74,6 +75,25 @@ def test_gaussian_integrates_to_one_and_samples_with_the_variance_of_its_density
 def test_gaussian_log_variance_has_a_floor() -> None:
     p = diagonal_gaussian(torch.tensor([[0.0], [-50.0]]))
     assert p.variance.item() == pytest.approx(np.exp(LOG_VARIANCE_FLOOR))
+
+
+def test_gaussian_log_variance_has_a_ceiling() -> None:
+    log_variance = torch.tensor([19.0, 1e3, 1e30], requires_grad=True)
+    mean = torch.zeros(3, requires_grad=True)
+    p = diagonal_gaussian(torch.stack([mean, log_variance]))
+    torch.testing.assert_close(p.variance.log(), torch.tensor([19.0, 20.0, 20.0]))
+    torch.manual_seed(0)
+    draw = p.rsample()
+    (draw.square().sum() - p.log_prob(draw)).backward()
+    for gradient in (mean.grad, log_variance.grad):
+        assert gradient is not None and gradient.isfinite().all()
+
+
+def test_between_floor_and_ceiling_a_log_variance_is_what_it_was() -> None:
+    log_variance = torch.linspace(LOG_VARIANCE_FLOOR, LOG_VARIANCE_CEILING, 1001)
+    expected = torch.exp(0.5 * (torch.relu(log_variance + 10) - 10))
+    found = diagonal_gaussian(torch.stack([log_variance, log_variance])).stddev
+    assert torch.equal(found, expected), "bit for bit, or results of seeds change"
 
 
 def test_bernoulli_sums_to_one_and_takes_grey_values_as_probabilities() -> None:

@@ -63,7 +63,10 @@ def print_summary(summary: dict[str, Any]) -> None:
         headings = (f"{heading:>{_width(form)}}" for _, heading, form in columns)
         print(f"{'':12}{''.join(headings)}")
         for part in PARTS:
-            cells = (_cell(summary[part].get(name), form) for name, _, form in columns)
+            figures = [summary[part].get(name) for name, _, _ in columns]
+            if all(figure is None for figure in figures):
+                continue  # log p(x), where it is all there is, is estimated on test data alone
+            cells = (_cell(f, form) for f, (_, _, form) in zip(figures, columns, strict=True))
             print(f"{part:12}{''.join(cells)}".rstrip())
     else:
         print("no figures: neither p(y|x) nor a density was trained; look at its samples")

@@ -64,6 +64,7 @@ def warn_of_incomplete(n: int, total: int) -> None:
     if n:
         print(
             f"dhm: warning: {n} of {total} rows have missing entries: their novelty_p is right "
-            f"only if the data that it is calibrated on misses as much; see docs/novelty.md",
+            f"only if the data that it is calibrated on misses the same, and too small if that is "
+            f"whole; docs/novelty.md shows how to calibrate for gaps",
             file=sys.stderr,
         )

@@ -250,6 +250,7 @@ class HybridClassifier(
                 examples, validation = split_validation(examples, fraction, seed)
             config = self._choose(examples, validation, seed)
             interrupted = self._train(examples, validation, config, fresh)
+            self._hold_out(validation)
             self._memory = Memory().add(examples, seed)
         if interrupted:
             raise KeyboardInterrupt
@@ -267,7 +268,9 @@ class HybridClassifier(
         The first call says, by its examples, what is trained and how inputs are scaled, and by
         `classes`, or else by its labels, which classes there are. Arguments and errors are those of
         `fit`; at least one of the examples of each call needs a label, and `classes` of a later
-        call, if given, must be the same.
+        call, if given, must be the same. Every example is trained on, whatever
+        `validation_fraction` says; those that a `fit` before held out stay the measure of novelty,
+        but for any that come again here.
         """
         fresh = not hasattr(self, "model_")
         if not fresh and classes is not None:
@@ -284,6 +287,10 @@ class HybridClassifier(
             config = replace(options, seed=seed, epochs=1, rampdown=0, ema=0.0, patience=None)
             optimizers = getattr(self, "_optimizers", None)
             interrupted = self._train(examples, None, config, fresh, optimizers)
+            held = None if fresh else self._held_out
+            if held is not None:  # what this call has shown the model is held out no more
+                held = held.take(np.flatnonzero(~np.isin(digests(held.x), digests(examples.x))))
+            self._hold_out(held)
             self._memory = (Memory() if fresh else self._memory).add(examples, seed)
         if interrupted:
             raise KeyboardInterrupt
@@ -414,10 +421,13 @@ class HybridClassifier(
         self.n_iter_ = len(self.history_)
         self.seed_ = config.seed
         self._n_features_out = self._features(examples.x[[0]]).shape[1]
-        self._held_out = validation
-        self._calibrates = validation is not None and len(validation) >= MIN_HELD_OUT
         self._detector = None
         return outcome.interrupted
+
+    def _hold_out(self, examples: Examples | None) -> None:
+        """Say which examples the model was not trained on; novelty is calibrated on them."""
+        self._held_out = examples
+        self._calibrates = examples is not None and len(examples) >= MIN_HELD_OUT
 
     @contextmanager
     def _as_before_if_it_fails(self) -> Iterator[None]:
@@ -440,7 +450,9 @@ class HybridClassifier(
         if seen.weight is not None:
             seen = seen.take(drawn(seen, (config.seed, 0, 2)))
         classes = tuple(str(name) for name in self.classes_)
-        dataset = Dataset("X", seen, seen, classes, self.symmetric)
+        columns = None if self.layout_.image else getattr(self, "feature_names_in_", None)
+        features = None if columns is None else tuple(map(str, columns))
+        dataset = Dataset("X", seen, seen, classes, self.symmetric, features)
         return build_model(config.model, config.network, dataset, config.own_options())
 
     def _on_epoch(self, row: Row) -> bool:
@@ -614,10 +626,19 @@ class HybridClassifier(
         Of new examples like the training data a share of alpha at most has a p-value of alpha or
         less, where the fit held out 20 examples or more, in `validation_data` or by
         `validation_fraction`. Otherwise examples that the model was trained on are the measure, and
-        more are flagged: a `UserWarning` says so.
+        more are flagged: a `UserWarning` says so. So does one where X misses entries and what was
+        held out does not: that measures only what misses the same.
         """
         x = self._stored(X)
         detector = self._novelty_detector()
+        whole = self._held_out is None or not has_missing(self._held_out.x).any()
+        if whole and (n := int(has_missing(x).sum())):
+            warnings.warn(
+                f"{n} of {x.shape[0]} examples have missing entries: their p-values are right only "
+                "if the examples that were held out miss the same, and too small if these are "
+                "whole: fit with validation_data that has such gaps",
+                stacklevel=2,
+            )
         if not self._calibrates:
             warnings.warn(
                 "novelty is measured by examples that the model was trained on, so p-values of new "

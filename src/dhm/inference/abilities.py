@@ -72,10 +72,10 @@ def _why_not(model: Model) -> str:
     can = []
     if model.has_samples:
         can += [
-            "sample and interpolate",
+            "sample and interpolate (dhm sample)",
             "reconstruct (decode(encode(x)))",
             "score x by its critic (logits(x).logsumexp(1), high for data)",
         ]
     if model.has_classifier:
-        can += ["predict_logits", "predict_features"]
+        can += ["p(y|x) (dhm predict, predict_logits)", "features (predict_features)"]
     return f"{how}. What this one can do: {', '.join(can)}"

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.distributions import Bernoulli, Distribution, Independent, Normal, constraints
 from torch.nn import functional as F
 
-LOG_VARIANCE_FLOOR = -10.0
+LOG_VARIANCE_FLOOR, LOG_VARIANCE_CEILING = -10.0, 20.0
 
 
 def diagonal_gaussian(parameters: Tensor, event_dims: int = 1) -> Independent:
@@ -17,7 +17,9 @@ def diagonal_gaussian(parameters: Tensor, event_dims: int = 1) -> Independent:
 
     Arguments:
         parameters: (..., 2, *event), means then log-variances. A log-variance below -10 counts as
-            -10, so that a density stays finite where the data is constant.
+            -10, so that a density stays finite where the data is constant; one above 20, which only
+            inputs far from all data and training out of control have, as 20, so that a draw, its
+            square and their gradients stay finite.
         event_dims: how many of the last dimensions are one event.
 
     Example:
@@ -26,7 +28,9 @@ def diagonal_gaussian(parameters: Tensor, event_dims: int = 1) -> Independent:
         torch.Size([3])
     """
     mean, log_variance = parameters.float().unbind(-event_dims - 1)
-    log_variance = F.relu(log_variance - LOG_VARIANCE_FLOOR) + LOG_VARIANCE_FLOOR
+    log_variance = LOG_VARIANCE_FLOOR + F.hardtanh(
+        log_variance - LOG_VARIANCE_FLOOR, 0.0, LOG_VARIANCE_CEILING - LOG_VARIANCE_FLOOR
+    )
     # The log-variance becomes a standard deviation here and nowhere else.
     gaussian = Normal(mean, torch.exp(0.5 * log_variance), validate_args=False)
     return Independent(gaussian, event_dims, validate_args=False)

@@ -69,11 +69,20 @@ def dense(
     return nn.Sequential(*layers)
 
 
+FAR = 1e20
+"""How many standard deviations from its mean a value of a table counts as at most.
+
+So far out that its density is 0 in floats, and near enough for what the networks make of it to be
+numbers still: infinities would cancel to none.
+"""
+
+
 class Standardize(nn.Module):
     """Maps raw inputs to what the networks and p(x|z) see: (x - shift) / scale, in float32.
 
     Bytes become pixels in [0, 1] by scale 255; a table's features get mean 0 and variance 1 by
-    the training set's statistics. Kept with the weights, so a loaded model takes raw inputs.
+    the training set's statistics. What is further out than `FAR` counts as that far. Kept with the
+    weights, so a loaded model takes raw inputs.
     """
 
     shift: Tensor
@@ -88,7 +97,7 @@ class Standardize(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., *shape) of any real dtype -> the same shape, float32."""
-        return (x.to(torch.float32) - self.shift) / self.scale
+        return ((x.to(torch.float32) - self.shift) / self.scale).clamp(-FAR, FAR)
 
     def inverse(self, u: Tensor) -> Tensor:
         """The raw input of a network input."""

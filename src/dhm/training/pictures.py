@@ -1,13 +1,12 @@
 """The pictures of a run: samples, reconstructions and learning curves."""
 
 from collections.abc import Callable
-from typing import Any, TypeGuard
-
-import torch
+from typing import TypeGuard
 
 from dhm.data.dataset import Examples
 from dhm.evaluation.pictures import image_grid, reconstruction_grid, save_image
-from dhm.inference.noise import seeded
+from dhm.inference.predict import reconstruct
+from dhm.inference.sampling import sample
 from dhm.models.base import LatentModel, Model
 from dhm.nn.device import to_device
 from dhm.training.run_folder import RunFolder
@@ -23,28 +22,23 @@ def has_pictures(model: Model) -> TypeGuard[LatentModel]:
     return model.has_samples and drawable
 
 
-@torch.no_grad()
-def sample_images(model: LatentModel, n: int, seed: int) -> Any:
-    """What n draws of z decode to, (n, C, H, W) pixels in [0, 1], as a numpy array."""
-    model.eval()
-    with seeded(seed, model.standardize.scale.device):
-        return model.decode(model.sample_prior(n)).clamp(0, 1).cpu().numpy()
-
-
 def picture_writer(run: RunFolder, examples: Examples, seed: int) -> Callable[[Model, int], None]:
     """What the loop calls every few epochs; does nothing for models or data without pictures."""
 
     def write(model: Model, epoch: int) -> None:
         if not has_pictures(model):
             return
-        samples = sample_images(model, N_SAMPLES, seed)
+        x = examples.x[:N_RECONSTRUCTIONS]
+        samples, pixels, reconstructions = (
+            model.standardize(part).clamp(0, 1).cpu().numpy()
+            for part in (
+                sample(model, N_SAMPLES, seed=seed, mean=True),
+                to_device(x, model.standardize.scale.device),
+                reconstruct(model, x),
+            )
+        )
         save_image(image_grid(samples), run.picture("samples", epoch))
-        device = model.standardize.scale.device
-        x = to_device(examples.x[:N_RECONSTRUCTIONS], device)
-        with torch.no_grad():
-            reconstruction = model.decode(model.encode(x)).clamp(0, 1)
-            pixels = model.standardize(x).clamp(0, 1)
-        grid = reconstruction_grid(pixels.cpu().numpy(), reconstruction.cpu().numpy())
+        grid = reconstruction_grid(pixels, reconstructions)
         save_image(grid, run.picture("reconstructions", epoch))
 
     return write

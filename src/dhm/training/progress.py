@@ -62,9 +62,10 @@ class Progress:
         train = {k.removeprefix("train_"): v for k, v in row.items() if k.startswith("train_")}
         validation = {k.removeprefix("val_"): v for k, v in row.items() if k.startswith("val_")}
         validation.pop("ece", None)
+        # A generative part without density has nothing to say of validation examples.
+        said = f"  validation {format_terms(validation)}" if validation else ""
         line = (
-            f"epoch {row['epoch']:>{len(str(self.n_epochs))}}/{self.n_epochs}"
-            f"  validation {format_terms(validation)}"
+            f"epoch {row['epoch']:>{len(str(self.n_epochs))}}/{self.n_epochs}{said}"
             f"  training {format_terms(train)}  {row['examples_per_second']:.0f} examples/s"
         )
         if self.bar is None:

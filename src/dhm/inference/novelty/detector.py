@@ -32,7 +32,8 @@ class NoveltyDetector:
     higher the more novel. The default, "combination", adds up how improbable they are. A p-value
     is the share of held-out training inputs that are as novel or more. It is exact in the sense of
     conformal prediction, whatever the model: a new input like the training data has a p-value of
-    alpha or less with probability alpha at most.
+    alpha or less with probability alpha at most. One that misses entries is not like held-out ones
+    that do not: see `calibrated`.
 
     Made by `fit` or `load`, for a model that is on the device where it stays.
 
@@ -118,16 +119,33 @@ class NoveltyDetector:
             fitted = {kind: score.fit(train) for kind, score in available(model).items()}
         combined = {kind: score for kind, score in fitted.items() if score.combined}
         shaped = _scores(model, combined, shaping, seed)
-        calibration = _scores(model, fitted, calibrating, seed)
         combination = Combination(
             {
                 kind: Marginal(shaped[kind].sort().values, score.two_sided)
                 for kind, score in combined.items()
             }
         )
-        calibration[COMBINATION] = combination(calibration)
-        ordered = {kind: scores.sort().values for kind, scores in calibration.items()}
-        return cls(model, fitted, combination, ordered)
+        return cls(model, fitted, combination, {}).calibrated(calibrating, seed=seed)
+
+    def calibrated(self, x_held_out: Any, *, seed: int = 0) -> "NoveltyDetector":
+        """The same scores, with p-values and thresholds by these held-out inputs instead.
+
+        For questions about inputs that differ from those of `fit` in a known way: where entries are
+        missing, held-out inputs with the same ones removed make p-values exact again, as what is
+        removed at random says nothing of the rest. The share of them is not enough: a missing half
+        is not like as many single pixels. Or for data that have drifted.
+
+        Arguments:
+            x_held_out: (M, *shape) inputs that neither the model nor `fit` has seen, as stored. No
+                p-value is below 1 / (M + 1).
+            seed: of the draws that estimate log p(x).
+
+        Raises:
+            DataError: the shape is wrong, or there is no input.
+        """
+        found = self.scores(x_held_out, seed=seed)
+        ordered = {kind: scores.sort().values for kind, scores in found.items()}
+        return type(self)(self.model, self.fitted, self.combination, ordered)
 
     @property
     def kinds(self) -> tuple[str, ...]:
