@@ -20,9 +20,9 @@ FASHION_100, FASHION_1000 = (
             lr=0.002,
             iic=iic,
             label_spreading=1.0,
-            spread_every=1,
+            spread_every=2,
         ),
     )
     # With more labels the clusters that IIC finds are worth less beside them.
-    for n, iic, epochs in ((100, 1.0, 6), (1000, 0.2, 8))
+    for n, iic, epochs in ((100, 1.0, 8), (1000, 0.2, 12))
 )
