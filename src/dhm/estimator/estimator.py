@@ -483,12 +483,16 @@ class HybridClassifier(
     def predict_log_proba(self, X: Any) -> NDArray[np.float64]:
         """(N, K) log p(y|x), nats."""
         x = self._stored(X)
-        missing = has_missing(x)
-        if not missing.any():
-            return _padded(x, lambda rows: _log_softmax(predict_logits(self.model_, rows)))
-        from dhm.inference import missing as incomplete
+        log_p = _padded(x, lambda rows: _log_softmax(predict_logits(self.model_, rows)))
+        incomplete = np.flatnonzero(has_missing(x))
+        if len(incomplete):
+            log_p[incomplete] = _padded(x[incomplete], self._log_proba_of_incomplete)
+        return log_p
 
-        found = incomplete.predict_proba(self.model_, x, n_samples=self.n_samples, seed=self.seed_)
+    def _log_proba_of_incomplete(self, x: Any) -> NDArray[np.float64]:
+        from dhm.inference.missing import predict_proba
+
+        found = predict_proba(self.model_, x, n_samples=self.n_samples, seed=self.seed_)
         proba = _numpy(found).clip(np.finfo(np.float32).tiny)
         return np.log(proba / proba.sum(1, keepdims=True))
 
@@ -567,7 +571,7 @@ class HybridClassifier(
 
         seed = self._draw_seed()
         if y is None:
-            return self._original(sampling.sample(self.model_, n, seed=seed))
+            return self.layout_.original(sampling.sample(self.model_, n, seed=seed).cpu().numpy())
         labels = np.asarray(y)
         index = encode(labels.reshape(-1), self.classes_, self.unlabeled_)
         index = np.full(n, index[0]) if labels.ndim == 0 else index
@@ -588,7 +592,9 @@ class HybridClassifier(
         x = self._stored(X)
         latent = self.model_
         assert isinstance(latent, LatentModel)
-        return self._original(reconstruct(latent, x))
+        return self.layout_.original(
+            _padded(x, lambda rows: reconstruct(latent, rows).cpu().numpy())
+        )
 
     @_asks_density
     def impute(self, X: Any, n_draws: int | None = None) -> NDArray[Any]:
@@ -606,8 +612,17 @@ class HybridClassifier(
         X = self._check(X, reset=False)
         x = self.layout_.stored(X)
         dense = X.toarray() if hasattr(X, "toarray") else X
-        filled = impute(self.model_, x, n_draws or 1, n_samples=self.n_samples, seed=self.seed_)
-        found = self._original(filled.mean if n_draws is None else filled.draws)
+
+        def ask(rows: Any) -> NDArray[np.float32]:
+            filled = impute(
+                self.model_, rows, n_draws or 1, n_samples=self.n_samples, seed=self.seed_
+            )
+            # The examples come first, as it is these that are padded.
+            found = filled.mean if n_draws is None else filled.draws.transpose(0, 1)
+            return found.cpu().numpy()
+
+        found = _padded(x, ask)
+        found = self.layout_.original(found if n_draws is None else found.swapaxes(0, 1))
         return np.where(np.isnan(dense), found, dense) if dense.dtype.kind == "f" else dense
 
     def novelty_score(self, X: Any, kind: str | None = None) -> NDArray[np.float64]:
@@ -618,7 +633,8 @@ class HybridClassifier(
         the fits kept. `save` keeps it if it was asked before.
         """
         x = self._stored(X)
-        return _numpy(self._novelty_detector().score(x, kind, seed=self.seed_))
+        detector = self._novelty_detector()
+        return _padded(x, lambda rows: _numpy(detector.score(rows, kind, seed=self.seed_)))
 
     def novelty_p_value(self, X: Any, kind: str | None = None) -> NDArray[np.float64]:
         """(N,) how probable it is that training data are as novel as each example or more.
@@ -646,7 +662,7 @@ class HybridClassifier(
                 "validation_fraction",
                 stacklevel=2,
             )
-        return _numpy(detector.p_value(x, kind, seed=self.seed_))
+        return _padded(x, lambda rows: _numpy(detector.p_value(rows, kind, seed=self.seed_)))
 
     def _novelty_detector(self) -> NoveltyDetector:
         if self._detector is None:
@@ -676,9 +692,6 @@ class HybridClassifier(
     def _stored(self, X: Any) -> Any:
         check_is_fitted(self)
         return self.layout_.stored(self._check(X, reset=False))
-
-    def _original(self, x: Any) -> NDArray[Any]:
-        return self.layout_.original(x.cpu().numpy().astype(np.float32, copy=False))
 
     def _lacks(self, what: str) -> str | None:
         """Why a question cannot be answered, or None; before `fit`, by the model asked for."""
