@@ -167,6 +167,15 @@ def test_draws_depend_on_the_seed_alone(monkeypatch: pytest.MonkeyPatch) -> None
     torch.testing.assert_close(sample(model, 50, seed=3, mean=True), mean)
 
 
+def test_draws_of_different_classes_have_nothing_in_common() -> None:
+    model = explicit()
+    with torch.no_grad():  # every input is of any class
+        model.classifier.logits.weight.zero_()
+        model.classifier.logits.bias.zero_()
+    x = torch.cat([sample_given_label(model, label, 20).x for label in range(3)])
+    assert len(x.unique(dim=0)) == 60
+
+
 def test_samples_are_in_the_units_of_the_data() -> None:
     x = (sample(explicit(), 5000) - SHIFT) / SCALE
     root = torch.linalg.cholesky(W @ W.T + SIGMA**2 * torch.eye(2))

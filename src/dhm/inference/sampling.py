@@ -96,7 +96,8 @@ def sample_given_label(
         label: index of the class.
         n: how many, at least 1.
         n_candidates: when to stop looking, at least n.
-        seed: of the draws; torch's global generator is left alone.
+        seed: of the draws, which are other ones for each class; torch's global generator is left
+            alone.
 
     Raises:
         UnsupportedError: the model has no generative part, or no classifier.
@@ -125,7 +126,8 @@ def sample_given_label(
     # In double precision, as sums of squares of many small weights would be lost.
     total = squares = torch.zeros((), dtype=torch.float64)
     effective = 0.0
-    with evaluating(model), seeded(seed, model.standardize.scale.device):
+    # Of the same candidates, the same few would be chosen for every class that is as likely.
+    with evaluating(model), seeded(seed, model.standardize.scale.device, part=label):
         for chunk in spans(n_candidates, min(CANDIDATES, pairs_at_once(model.spec.shape))):
             x, z, log_w = _candidates(model, label, len(chunk))
             reservoir.add(x, z, log_w)
