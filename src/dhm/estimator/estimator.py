@@ -29,7 +29,7 @@ from dhm.errors import ConfigError, DataError, RunError, UnavailableError
 from dhm.estimator import storage
 from dhm.estimator.defaults import INSTEAD, Facts, choose
 from dhm.estimator.inputs import Layout, digests, has_missing, learn_layout, stacked
-from dhm.estimator.labels import encode, find_classes, find_mark
+from dhm.estimator.labels import as_labels, encode, find_classes, find_mark
 from dhm.estimator.memory import Memory
 from dhm.inference.novelty.detector import MIN_HELD_OUT, NoveltyDetector
 from dhm.inference.predict import (
@@ -316,7 +316,7 @@ class HybridClassifier(
         more = [] if X_unlabeled is None else [self._check(X_unlabeled, reset=False)]
         layout = learn_layout(X, self.image_shape, *more) if learn else self.layout_
         weight = _weights(sample_weight, X.shape[0])
-        if len(y := _as_labels(y)) != X.shape[0]:
+        if len(y := as_labels(y)) != X.shape[0]:
             raise DataError(f"X has {X.shape[0]} examples but y {len(y)} labels: give one each")
         if weight is not None and not weight.all():
             X, y, weight = X[weight > 0], y[weight > 0], weight[weight > 0]
@@ -341,7 +341,7 @@ class HybridClassifier(
         if given is None:
             return None
         x = self.layout_.stored(self._check(given[0], reset=False))
-        y = encode(_as_labels(given[1]), self.classes_, self.unlabeled_, "validation_data")
+        y = encode(as_labels(given[1]), self.classes_, self.unlabeled_, "validation_data")
         if len(y) != x.shape[0] or (y == UNLABELED).all():
             raise DataError(
                 "validation_data: expected one label for each example, some of them known"
@@ -499,7 +499,7 @@ class HybridClassifier(
     def score(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> float:
         """Accuracy; examples without a label do not count."""
         predicted = self.predict(X)
-        y = _as_labels(y)
+        y = as_labels(y)
         if len(y) != len(predicted):
             raise DataError(f"X has {len(predicted)} examples but y {len(y)} labels: give one each")
         index = encode(y, self.classes_, self.unlabeled_)
@@ -552,7 +552,7 @@ class HybridClassifier(
         joint = _padded(x, ask)
         if y is None:
             return joint
-        index = encode(_as_labels(y), self.classes_, self.unlabeled_)
+        index = encode(as_labels(y), self.classes_, self.unlabeled_)
         if len(index) != len(joint) or (index == UNLABELED).any():
             raise DataError(f"y: expected a label for each of {len(joint)} examples")
         return joint[np.arange(len(joint)), index]
@@ -803,12 +803,6 @@ _FITTED = (
     *("seed_", "unlabeled_", "_n_features_out", "_calibrates"),
 )
 """What a fit leaves that is plain data."""
-
-
-def _as_labels(y: Any) -> NDArray[Any]:
-    from sklearn.utils import column_or_1d
-
-    return column_or_1d(y, warn=True)
 
 
 def _weights(sample_weight: Any, n: int) -> NDArray[np.float64] | None:
