@@ -134,7 +134,7 @@ def has_missing(x: Any) -> NDArray[np.bool_]:
     if hasattr(x, "tocsr"):
         rows = np.repeat(np.arange(x.shape[0]), np.diff(x.indptr))
         return np.bincount(rows[np.isnan(x.data)], minlength=x.shape[0]) > 0
-    return np.isnan(x).reshape(len(x), -1).any(1)
+    return np.isnan(x).any(tuple(range(1, x.ndim)))
 
 
 def stacked(a: Any, b: Any) -> Any:
