@@ -117,6 +117,14 @@ def test_warm_start_goes_on(quick: Quick, blobs: Data) -> None:
     assert model.n_iter_ == 6 and model.history_[3]["train_loss"] < before * 1.05
     with pytest.raises(DataError, match="found also 7"):
         model.fit(x, np.where(y == 0, 7, y))
+    for other in ({"n_latent": 5}, {"unsup_weight": 0.5}, {"model": "softmax"}):
+        with pytest.raises(ConfigError, match=f"warm_start goes on with .*{next(iter(other))}"):
+            model.set_params(**other).fit(x, y)
+        model.set_params(n_latent=3, unsup_weight=None, model="auto")
+    few = np.where(np.arange(len(y)) % 6 == 0, y, -1)
+    model.set_params(epochs=1).fit(x, few)  # for which another model would have been chosen
+    assert model.chosen_["model"] == ("supervised-hdgm", "all examples have a label")
+    assert model.chosen_["epochs"] == (1, "as given") and "vat" not in model.chosen_
     cold = quick(epochs=3).fit(x, y).fit(x, y)
     assert cold.n_iter_ == 3
 

@@ -38,7 +38,7 @@ from dhm.inference.predict import (
     predict_logits,
     reconstruct,
 )
-from dhm.models.base import GenerativeModel, LatentModel, Model
+from dhm.models.base import GenerativeModel, LatentModel, Model, ModelSpec
 from dhm.models.build import build_model
 from dhm.models.registry import MODELS, model_class
 from dhm.training.feed import drawn
@@ -248,7 +248,7 @@ class HybridClassifier(
             seed = self._draw_seed()
             if validation is None and (fraction := self._fraction(examples)):
                 examples, validation = split_validation(examples, fraction, seed)
-            config = self._choose(examples, validation, seed)
+            config = self._choose(examples, validation, seed, None if fresh else self.model_.spec)
             interrupted = self._train(examples, validation, config, fresh)
             self._hold_out(validation)
             self._memory = Memory().add(examples, seed)
@@ -283,7 +283,7 @@ class HybridClassifier(
         with self._as_before_if_it_fails():
             examples = self._examples(X, y, sample_weight, None, learn=fresh, classes=classes)
             seed = self._draw_seed()
-            options = self._choose(examples, None, seed) if fresh else self._options
+            options = self._choose(examples, None, seed, None) if fresh else self._options
             config = replace(options, seed=seed, epochs=1, rampdown=0, ema=0.0, patience=None)
             optimizers = getattr(self, "_optimizers", None)
             interrupted = self._train(examples, None, config, fresh, optimizers)
@@ -355,8 +355,10 @@ class HybridClassifier(
         smallest = np.bincount(examples.y[examples.labeled]).min()
         return 0.1 if n >= MANY_LABELS and smallest > 1 else 0.0
 
-    def _choose(self, examples: Examples, validation: Examples | None, seed: int) -> TrainConfig:
-        """Every option, said to whom it may concern."""
+    def _choose(
+        self, examples: Examples, validation: Examples | None, seed: int, built: ModelSpec | None
+    ) -> TrainConfig:
+        """Every option, said to whom it may concern; those of a model that is there stay."""
         asked = {
             "model": self.model,
             "network": self.network,
@@ -382,10 +384,21 @@ class HybridClassifier(
             len(examples),
             int(examples.labeled.sum()),
         )
-        options, reasons = choose(facts, given, self.consistency)
+        stays: dict[str, Any] = {}
+        if built is not None:
+            stays = {"model": built.model, "network": built.network, **built.options}
+            for name in given.keys() & stays.keys():
+                if given[name] != stays[name]:
+                    raise ConfigError(
+                        f"warm_start goes on with a model of {name} {stays[name]}, found "
+                        f"{given[name]}: leave {name} as it was, or fit without warm_start"
+                    )
+        options, reasons = choose(facts, stays | given, self.consistency)
+        before = self.chosen_ if stays else {}
         config = parse_config({**options, "seed": seed, "device": self.device}).for_model()
         values = asdict(config)
-        self.chosen_ = {name: (values[name], reasons[name]) for name in reasons}
+        new = {name: (values[name], reasons[name]) for name in reasons if name not in stays}
+        self.chosen_ = {name: before[name] for name in stays if name in before} | new
         held = "none: the last weights are kept" if validation is None else len(validation)
         self.chosen_["validation examples"] = (held, f"of {facts.n_labeled} labels")
         if self.verbose:
