@@ -373,9 +373,22 @@ def test_refused(quick: Quick, blobs: Data, images: Data) -> None:
         ({"consistency": {"fixmatch": -1.0}}, "fixmatch"),
         ({"consistency": "much"}, "consistency"),
         ({"unlabeled": "?"}, "unlabeled"),
+        ({"model": 3}, "unknown model 3"),
+        ({"options": [3]}, "options should be values by name"),
+        ({"n_samples": 0}, "n_samples should be a whole number of at least 1, found 0"),
+        ({"n_samples": "9"}, "n_samples should be"),
+        ({"validation_fraction": 2}, "validation_fraction .* below 1, found 2"),
+        ({"validation_fraction": None}, "validation_fraction"),
+        ({"callbacks": print}, "callbacks should be a list"),
+        ({"callbacks": [3]}, "callbacks should be a list"),
     ):
         with pytest.raises(ConfigError, match=error):
             quick(**arguments).fit(x, y)
+    for shape in (4, "ab", (2.0, 2.0), (3, 3)):
+        with pytest.raises(DataError, match="image_shape: expected"):
+            quick(image_shape=shape).fit(x, y)
+    with pytest.raises(ConfigError, match="no score of novelty is called 3"):
+        quick().fit(x, y).novelty_score(x, kind=3)
     for weight, message in ((np.zeros(120), "zero"), (-np.ones(120), "at least 0")):
         with pytest.raises(DataError, match=message):
             quick().fit(x, y, sample_weight=weight)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from functools import update_wrapper
+from numbers import Real
 from pathlib import Path
 from typing import Any, cast
 
@@ -307,6 +308,7 @@ class HybridClassifier(
         classes: Any = None,
     ) -> Examples:
         """The examples in an order of their own, those of weight 0 left out."""
+        self._check_arguments()
         if y is None:
             raise DataError(
                 f"{type(self).__name__} requires y to be passed, but the target y is None; mark "
@@ -354,6 +356,20 @@ class HybridClassifier(
             return float(self.validation_fraction)
         smallest = np.bincount(examples.y[examples.labeled]).min()
         return 0.1 if n >= MANY_LABELS and smallest > 1 else 0.0
+
+    def _check_arguments(self) -> None:
+        """Refuse now what would be found out after training; `parse_config` checks the rest."""
+        _check_count("n_samples", self.n_samples)
+        share, calls = self.validation_fraction, self.callbacks
+        if not (share == "auto" or (isinstance(share, Real) and 0 <= share < 1)):
+            raise ConfigError(
+                f"validation_fraction should be 'auto' or from 0 to below 1, found {share!r}; "
+                "validation_data gives the examples themselves"
+            )
+        if not (self.options is None or isinstance(self.options, Mapping)):
+            raise ConfigError(f"options should be values by name, found {self.options!r}")
+        if calls is not None and not (isinstance(calls, Sequence) and all(map(callable, calls))):
+            raise ConfigError(f"callbacks should be a list of functions, found {calls!r}")
 
     def _choose(
         self, examples: Examples, validation: Examples | None, seed: int, built: ModelSpec | None

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from hashlib import blake2b
 from math import prod
+from operator import index
 from typing import Any
 
 import numpy as np
@@ -110,11 +111,14 @@ def learn_layout(x: Any, image_shape: tuple[int, ...] | None, *more: Any) -> Lay
         )
     image = given if len(given) > 1 else None
     if image_shape is not None:
-        image = tuple(int(n) for n in image_shape)
+        try:
+            image = tuple(map(index, image_shape))
+        except TypeError:
+            image = ()
         if len(image) not in (2, 3) or prod(image) != prod(given):
             raise DataError(
                 f"image_shape: expected (H, W), (C, H, W) or (H, W, C) with {prod(given)} pixels, "
-                f"as X has features, found {image}"
+                f"as X has features, found {image_shape!r}"
             )
     if image is None:
         return Layout(given, None, given, "float32", shift=_far_from_zero(x, *more))
