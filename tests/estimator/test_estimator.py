@@ -228,6 +228,27 @@ def test_copies_answer_alike(
     assert (kept.model, kept.classes) == (fitted.model_.spec.model, fitted.model_.spec.classes)
 
 
+def test_numbers_of_numpy_are_numbers(quick: Quick, blobs: Data, tmp_path: Path) -> None:
+    """As a randomised search sets them."""
+    x, y = blobs
+    plain = {
+        **{"epochs": 3, "lr": 0.5**9, "n_latent": 4, "n_samples": 7, "random_state": 2},
+        **{"consistency": {"vat": 0.5}, "options": {"n_hidden": 16}, "symmetric": False},
+    }
+    numpy: dict[str, Any] = {
+        **{"epochs": np.int64(3), "lr": np.float32(0.5**9), "n_latent": np.int32(4)},
+        **{"n_samples": np.int64(7), "random_state": np.int64(2), "symmetric": np.False_},
+        **{"consistency": {"vat": np.float32(0.5)}, "options": {"n_hidden": np.int64(16)}},
+    }
+    models = [quick(**arguments).fit(x, y) for arguments in (plain, numpy)]
+    models[1].save(tmp_path / "kept")
+    models.append(HybridClassifier.load(tmp_path / "kept"))
+    assert models[0].get_params() == models[2].get_params()
+    found = [model.score_samples(x[:5]) for model in models]
+    np.testing.assert_array_equal(found[0], found[1])
+    np.testing.assert_array_equal(found[0], found[2])
+
+
 def test_damaged_folders(quick: Quick, blobs: Data, tmp_path: Path) -> None:
     with pytest.raises(RunError, match="no estimator"):
         HybridClassifier.load(tmp_path)

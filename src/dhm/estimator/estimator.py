@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from functools import update_wrapper
-from numbers import Real
 from pathlib import Path
 from typing import Any, cast
 
@@ -360,8 +359,8 @@ class HybridClassifier(
     def _check_arguments(self) -> None:
         """Refuse now what would be found out after training; `parse_config` checks the rest."""
         _check_count("n_samples", self.n_samples)
-        share, calls = self.validation_fraction, self.callbacks
-        if not (share == "auto" or (isinstance(share, Real) and 0 <= share < 1)):
+        share, calls = _plain(self.validation_fraction), self.callbacks
+        if not (share == "auto" or (isinstance(share, int | float) and 0 <= share < 1)):
             raise ConfigError(
                 f"validation_fraction should be 'auto' or from 0 to below 1, found {share!r}; "
                 "validation_data gives the examples themselves"
@@ -390,7 +389,7 @@ class HybridClassifier(
                 raise ConfigError(f"options: {name} means nothing to a fit: {INSTEAD[name]}")
         if clash := given.keys() & (self.options or {}).keys():
             raise ConfigError(f"options: {clash.pop()} is an argument of its own; give it once")
-        given |= self.options or {}
+        given = _plain(given | dict(self.options or {}))
         if self.consistency not in (None, "auto") and not isinstance(self.consistency, Mapping):
             raise ConfigError(
                 f"consistency should be 'auto', None or weights by name, found {self.consistency!r}"
@@ -409,7 +408,7 @@ class HybridClassifier(
                         f"warm_start goes on with a model of {name} {stays[name]}, found "
                         f"{given[name]}: leave {name} as it was, or fit without warm_start"
                     )
-        options, reasons = choose(facts, stays | given, self.consistency)
+        options, reasons = choose(facts, stays | given, _plain(self.consistency))
         before = self.chosen_ if stays else {}
         config = parse_config({**options, "seed": seed, "device": self.device}).for_model()
         values = asdict(config)
@@ -766,7 +765,8 @@ class HybridClassifier(
         Raises `RunError` where the folder cannot be written, or holds a run or another model.
         """
         check_is_fitted(self)
-        params = {k: v for k, v in self.get_params(deep=False).items() if _is_plain(v)}
+        params = {k: _plain(v) for k, v in self.get_params(deep=False).items()}
+        params = {k: v for k, v in params.items() if _is_plain(v)}
         facts: dict[str, Any] = {
             "params": params,
             "classes": storage.array_to_json(self.classes_),
@@ -869,6 +869,17 @@ def _log_softmax(logits: torch.Tensor) -> NDArray[np.float64]:
 def _numpy(values: torch.Tensor) -> NDArray[np.float64]:
     found: NDArray[np.float64] = values.cpu().double().numpy()
     return found
+
+
+def _plain(value: Any) -> Any:
+    """Numbers of numpy, as a search of scikit-learn sets them, as Python's own."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, Mapping):
+        return {k: _plain(v) for k, v in value.items()}
+    if isinstance(value, tuple | list):
+        return type(value)(map(_plain, value))
+    return value
 
 
 def _is_plain(value: Any) -> bool:
