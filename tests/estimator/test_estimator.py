@@ -424,6 +424,9 @@ def test_refused(quick: Quick, blobs: Data, images: Data) -> None:
         ):
             with pytest.raises(ConfigError, match=rf"a whole number of at least 1, found {n!r}"):
                 ask()
+    for label in (None, 1):
+        with pytest.raises(ConfigError, match="draw fewer at a time"):
+            fitted.sample(10**12, label)
     for weight in (np.ones(99), np.ones((100, 2)), -np.ones(100)):
         with pytest.raises(DataError, match="sample_weight"):
             fitted.score(*images, sample_weight=weight)

@@ -247,6 +247,8 @@ def test_mistakes_are_refused() -> None:
         sample_given_label(model, 3, 1)
     with pytest.raises(ConfigError, match="at least 1 draws, found 0"):
         sample(model, 0)
+    with pytest.raises(ConfigError, match=r"10000000000 draws .* take .* GiB.*draw fewer"):
+        sample(model, 10**10)
     with pytest.raises(ConfigError, match="n_candidates of at least n = 5, found 4"):
         sample_given_label(model, 0, 5, n_candidates=4)
     softmax = Softmax(ModelSpec("softmax", "small", (2,), "float32", CLASSES, {}))

@@ -591,12 +591,14 @@ class HybridClassifier(
 
         (n, ...) in the layout and units of X; the same draws again where `random_state` is a seed.
 
-        Raises `ConfigError` where n is no whole number above 0, `DataError` for unknown labels.
+        Raises `ConfigError` where n is no whole number above 0, or more than memory should hold,
+        `DataError` for unknown labels.
         """
         check_is_fitted(self)
         _check_count("n", n)
         from dhm.inference import sampling
 
+        sampling.check_draws(self.model_, n)
         seed = self._draw_seed()
         if y is None:
             return self.layout_.original(sampling.sample(self.model_, n, seed=seed).cpu().numpy())
