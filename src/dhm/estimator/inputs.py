@@ -120,12 +120,14 @@ def learn_layout(x: Any, image_shape: tuple[int, ...] | None, *more: Any) -> Lay
                 f"image_shape: expected (H, W), (C, H, W) or (H, W, C) with {prod(given)} pixels, "
                 f"as X has features, found {image_shape!r}"
             )
+    low, high = (float(end) for end in _range(x, *more))
+    if np.isnan(low):
+        raise DataError("X: expected numbers, found NaN only: there is nothing to learn from")
     if image is None:
         return Layout(given, None, given, "float32", shift=_far_from_zero(x, *more))
     shape = channels_first(np.empty((1, *image), np.uint8), "X").shape[1:]
     if all(part.dtype == np.uint8 for part in (x, *more)):
         return Layout(given, image, shape, "uint8")
-    low, high = (float(end) for end in _range(x, *more))
     low, high = (0.0, 1.0) if low >= 0 and high <= 1 else (low, high)
     # Images of a single value have no range to scale by.
     return Layout(given, image, shape, "float32", low, high if high > low else low + 1.0)
