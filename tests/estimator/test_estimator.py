@@ -78,6 +78,14 @@ def test_weights_change_what_is_learnt(quick: Quick) -> None:
         assert (model.predict(x) == heavy).mean() > 0.9
 
 
+def test_examples_of_no_weight_are_as_good_as_absent(quick: Quick, images: Data) -> None:
+    x, y = images
+    bright = np.concatenate([x, x[:5] * 9])
+    weight = np.r_[np.ones(100), np.zeros(5)]
+    one = quick().fit(bright, np.append(y, y[:5]), sample_weight=weight)
+    np.testing.assert_array_equal(one.predict_proba(x), quick().fit(x, y).predict_proba(x))
+
+
 def test_validation_examples_choose_the_weights(quick: Quick, blobs: Data) -> None:
     x, y = blobs
     model = quick().fit(x, y)

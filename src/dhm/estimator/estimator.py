@@ -315,12 +315,12 @@ class HybridClassifier(
             )
         X = self._check(X, reset=learn)
         more = [] if X_unlabeled is None else [self._check(X_unlabeled, reset=False)]
-        layout = learn_layout(X, self.image_shape, *more) if learn else self.layout_
         weight = _weights(sample_weight, X.shape[0])
         if len(y := as_labels(y)) != X.shape[0]:
             raise DataError(f"X has {X.shape[0]} examples but y {len(y)} labels: give one each")
         if weight is not None and not weight.all():
             X, y, weight = X[weight > 0], y[weight > 0], weight[weight > 0]
+        layout = learn_layout(X, self.image_shape, *more) if learn else self.layout_
         if learn:
             mark = find_mark(y if classes is None else classes, self.unlabeled)
             found = find_classes(y if classes is None else classes, mark)
