@@ -381,6 +381,12 @@ def test_questions_that_a_model_cannot_answer(quick: Quick, blobs: Data) -> None
     assert hasattr(HybridClassifier("semisup-ali"), "sample")
     assert not hasattr(HybridClassifier(unsup_weight=0.0), "sample")
     assert not hasattr(quick(unsup_weight=0.0).fit(x, y), "score_samples")
+    no_labels = quick(options={"sup_weight": 0.0, "n_hidden": 16}, unsup_weight=1.0).fit(x, y)
+    for name in ("predict", "predict_proba", "predict_log_proba", "score"):
+        assert hasattr(model, name) and hasattr(HybridClassifier(), name)
+        with pytest.raises(UnavailableError, match=rf"{name} needs p\(y\|x\).*sup_weight above"):
+            getattr(no_labels, name)
+    assert np.isfinite(no_labels.score_samples(x)).all()
     for name in ("predict", "transform", "reconstruct", "score_samples"):
         with pytest.raises(NotFittedError):
             getattr(HybridClassifier(), name)(x)

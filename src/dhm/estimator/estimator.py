@@ -77,6 +77,10 @@ def _asks_density(method: Callable[..., Any]) -> Any:
     return _Available(method, lambda self: self._lacks("density"))
 
 
+def _asks_classifier(method: Callable[..., Any]) -> Any:
+    return _Available(method, lambda self: self._lacks("classifier"))
+
+
 def _asks_samples(method: Callable[..., Any]) -> Any:
     return _Available(method, lambda self: self._lacks("samples"))
 
@@ -496,11 +500,13 @@ class HybridClassifier(
 
     # Asking
 
+    @_asks_classifier
     def predict(self, X: Any) -> NDArray[Any]:
         """(N,) the most probable label of each example."""
         proba = self.predict_proba(X)
         return self.classes_[proba.argmax(1)]
 
+    @_asks_classifier
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """(N, K) p(y|x), with the columns of `classes_`.
 
@@ -508,6 +514,7 @@ class HybridClassifier(
         """
         return np.exp(self.predict_log_proba(X))
 
+    @_asks_classifier
     def predict_log_proba(self, X: Any) -> NDArray[np.float64]:
         """(N, K) log p(y|x), nats."""
         x = self._stored(X)
@@ -524,6 +531,7 @@ class HybridClassifier(
         proba = _numpy(found).clip(np.finfo(np.float32).tiny)
         return np.log(proba / proba.sum(1, keepdims=True))
 
+    @_asks_classifier
     def score(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> float:
         """Accuracy; examples without a label do not count."""
         predicted = self.predict(X)
@@ -725,6 +733,11 @@ class HybridClassifier(
 
     def _lacks(self, what: str) -> str | None:
         """Why a question cannot be answered, or None; before `fit`, by the model asked for."""
+        if what == "classifier":
+            if not hasattr(self, "model_") or self.model_.has_classifier:
+                return None
+            name = self.model_.spec.model
+            return f"needs p(y|x), which this {name} has not: fit with sup_weight above 0"
         name, has = self.model, True
         if hasattr(self, "model_"):
             model = self.model_
