@@ -1,5 +1,6 @@
 """`dhm impute`: files in and out, pictures, and one clear line for each mistake."""
 
+import re
 import shutil
 from pathlib import Path
 
@@ -91,6 +92,22 @@ def test_tables_keep_what_is_not_filled_in(folder: Path, tmp_path: Path, name: s
     assert draws["draw"].tolist() == [1] * 40 + [2] * 40
     one, two = (draws[draws["draw"] == n].reset_index()["a"] for n in (1, 2))
     assert (one[known] == two[known]).all() and (one[~known] != two[~known]).all()
+
+
+def test_other_cells_of_a_csv_file_stay_to_the_letter(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text(
+        'id,a,b,c,note\n007,1.50,2,3,NA\n008,,2,3,None\n010,1,1e0,NA,"a, ""b"""\n'
+    )
+    for words, prefixes in (([], [""]), (["--draws", "2"], ["1,", "2,"])):
+        out = tmp_path / "out.csv"
+        assert impute(folder, "table", tmp_path / "t.csv", "-o", out, *words) == 0
+        lines = out.read_text().splitlines()
+        for prefix in prefixes:
+            assert f"{prefix}007,1.50,2,3,NA" in lines
+            assert any(re.fullmatch(rf"{prefix}008,-?[\d.]+,2,3,None", line) for line in lines)
+            note = re.escape('"a, ""b"""')
+            assert any(re.fullmatch(rf"{prefix}010,1,1e0,-?[\d.]+,{note}", line) for line in lines)
+        assert len(lines) == 1 + 3 * len(prefixes)
 
 
 def test_columns_go_by_name(folder: Path, tmp_path: Path) -> None:

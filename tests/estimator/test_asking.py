@@ -190,3 +190,25 @@ def test_doubles_are_made_on_the_cpu(
 def _saved(model: HybridClassifier, folder: Path) -> Path:
     model.save(folder)
     return folder
+
+
+@pytest.mark.filterwarnings("ignore:novelty is measured by examples")
+@pytest.mark.filterwarnings("ignore:.* examples have missing entries")
+def test_an_answer_depends_on_the_example_alone(
+    quick: Callable[..., HybridClassifier], blobs: Data
+) -> None:
+    x, y = blobs
+    holes = np.where(np.random.default_rng(0).random(x.shape) < 0.2, np.nan, x)
+    holes[:9], holes[9] = x[:9] * 1e4, np.nan  # whole ones, of which p(y|x) is below any float32
+    fitted = quick(n_samples=2, options={**SIZES, "hide": 0.5}).fit(x, y)
+    asked: list[Callable[[Any], Any]] = [
+        *(fitted.predict_proba, fitted.predict_log_proba, fitted.transform, fitted.reconstruct),
+        *(fitted.score_samples, fitted.log_joint, fitted.novelty_score, fitted.novelty_p_value),
+        *(fitted.impute, lambda x: fitted.impute(x, 3).swapaxes(0, 1)),
+    ]
+    for ask in asked:
+        alone = np.concatenate([ask(holes[i : i + 1]) for i in range(20)])
+        np.testing.assert_allclose(ask(holes)[:20], alone, rtol=1e-5, atol=1e-7)
+    whole = fitted.predict_log_proba(holes[:9])
+    np.testing.assert_array_equal(fitted.predict_log_proba(holes)[:9], whole)
+    assert whole.min() < -200

@@ -78,6 +78,14 @@ def test_weights_change_what_is_learnt(quick: Quick) -> None:
         assert (model.predict(x) == heavy).mean() > 0.9
 
 
+def test_examples_of_no_weight_are_as_good_as_absent(quick: Quick, images: Data) -> None:
+    x, y = images
+    bright = np.concatenate([x, x[:5] * 9])
+    weight = np.r_[np.ones(100), np.zeros(5)]
+    one = quick().fit(bright, np.append(y, y[:5]), sample_weight=weight)
+    np.testing.assert_array_equal(one.predict_proba(x), quick().fit(x, y).predict_proba(x))
+
+
 def test_validation_examples_choose_the_weights(quick: Quick, blobs: Data) -> None:
     x, y = blobs
     model = quick().fit(x, y)
@@ -117,6 +125,14 @@ def test_warm_start_goes_on(quick: Quick, blobs: Data) -> None:
     assert model.n_iter_ == 6 and model.history_[3]["train_loss"] < before * 1.05
     with pytest.raises(DataError, match="found also 7"):
         model.fit(x, np.where(y == 0, 7, y))
+    for other in ({"n_latent": 5}, {"unsup_weight": 0.5}, {"model": "softmax"}):
+        with pytest.raises(ConfigError, match=f"warm_start goes on with .*{next(iter(other))}"):
+            model.set_params(**other).fit(x, y)
+        model.set_params(n_latent=3, unsup_weight=None, model="auto")
+    few = np.where(np.arange(len(y)) % 6 == 0, y, -1)
+    model.set_params(epochs=1).fit(x, few)  # for which another model would have been chosen
+    assert model.chosen_["model"] == ("supervised-hdgm", "all examples have a label")
+    assert model.chosen_["epochs"] == (1, "as given") and "vat" not in model.chosen_
     cold = quick(epochs=3).fit(x, y).fit(x, y)
     assert cold.n_iter_ == 3
 
@@ -218,6 +234,27 @@ def test_copies_answer_alike(
         other.partial_fit(x, np.where(y == 1, "right", "left"))
     kept = dhm.load_model(tmp_path / "kept").spec
     assert (kept.model, kept.classes) == (fitted.model_.spec.model, fitted.model_.spec.classes)
+
+
+def test_numbers_of_numpy_are_numbers(quick: Quick, blobs: Data, tmp_path: Path) -> None:
+    """As a randomised search sets them."""
+    x, y = blobs
+    plain = {
+        **{"epochs": 3, "lr": 0.5**9, "n_latent": 4, "n_samples": 7, "random_state": 2},
+        **{"consistency": {"vat": 0.5}, "options": {"n_hidden": 16}, "symmetric": False},
+    }
+    numpy: dict[str, Any] = {
+        **{"epochs": np.int64(3), "lr": np.float32(0.5**9), "n_latent": np.int32(4)},
+        **{"n_samples": np.int64(7), "random_state": np.int64(2), "symmetric": np.False_},
+        **{"consistency": {"vat": np.float32(0.5)}, "options": {"n_hidden": np.int64(16)}},
+    }
+    models = [quick(**arguments).fit(x, y) for arguments in (plain, numpy)]
+    models[1].save(tmp_path / "kept")
+    models.append(HybridClassifier.load(tmp_path / "kept"))
+    assert models[0].get_params() == models[2].get_params()
+    found = [model.score_samples(x[:5]) for model in models]
+    np.testing.assert_array_equal(found[0], found[1])
+    np.testing.assert_array_equal(found[0], found[2])
 
 
 def test_damaged_folders(quick: Quick, blobs: Data, tmp_path: Path) -> None:
@@ -344,6 +381,12 @@ def test_questions_that_a_model_cannot_answer(quick: Quick, blobs: Data) -> None
     assert hasattr(HybridClassifier("semisup-ali"), "sample")
     assert not hasattr(HybridClassifier(unsup_weight=0.0), "sample")
     assert not hasattr(quick(unsup_weight=0.0).fit(x, y), "score_samples")
+    no_labels = quick(options={"sup_weight": 0.0, "n_hidden": 16}, unsup_weight=1.0).fit(x, y)
+    for name in ("predict", "predict_proba", "predict_log_proba", "score"):
+        assert hasattr(model, name) and hasattr(HybridClassifier(), name)
+        with pytest.raises(UnavailableError, match=rf"{name} needs p\(y\|x\).*sup_weight above"):
+            getattr(no_labels, name)
+    assert np.isfinite(no_labels.score_samples(x)).all()
     for name in ("predict", "transform", "reconstruct", "score_samples"):
         with pytest.raises(NotFittedError):
             getattr(HybridClassifier(), name)(x)
@@ -365,9 +408,22 @@ def test_refused(quick: Quick, blobs: Data, images: Data) -> None:
         ({"consistency": {"fixmatch": -1.0}}, "fixmatch"),
         ({"consistency": "much"}, "consistency"),
         ({"unlabeled": "?"}, "unlabeled"),
+        ({"model": 3}, "unknown model 3"),
+        ({"options": [3]}, "options should be values by name"),
+        ({"n_samples": 0}, "n_samples should be a whole number of at least 1, found 0"),
+        ({"n_samples": "9"}, "n_samples should be"),
+        ({"validation_fraction": 2}, "validation_fraction .* below 1, found 2"),
+        ({"validation_fraction": None}, "validation_fraction"),
+        ({"callbacks": print}, "callbacks should be a list"),
+        ({"callbacks": [3]}, "callbacks should be a list"),
     ):
         with pytest.raises(ConfigError, match=error):
             quick(**arguments).fit(x, y)
+    for shape in (4, "ab", (2.0, 2.0), (3, 3)):
+        with pytest.raises(DataError, match="image_shape: expected"):
+            quick(image_shape=shape).fit(x, y)
+    with pytest.raises(ConfigError, match="no score of novelty is called 3"):
+        quick().fit(x, y).novelty_score(x, kind=3)
     for weight, message in ((np.zeros(120), "zero"), (-np.ones(120), "at least 0")):
         with pytest.raises(DataError, match=message):
             quick().fit(x, y, sample_weight=weight)
@@ -382,6 +438,9 @@ def test_refused(quick: Quick, blobs: Data, images: Data) -> None:
         ):
             with pytest.raises(ConfigError, match=rf"a whole number of at least 1, found {n!r}"):
                 ask()
+    for label in (None, 1):
+        with pytest.raises(ConfigError, match="draw fewer at a time"):
+            fitted.sample(10**12, label)
     for weight in (np.ones(99), np.ones((100, 2)), -np.ones(100)):
         with pytest.raises(DataError, match="sample_weight"):
             fitted.score(*images, sample_weight=weight)

@@ -39,6 +39,12 @@ def test_there_and_back(given: Any, image_shape: Any, stored: Any, kind: str) ->
     np.testing.assert_allclose(layout.original(draws), np.stack([x, x]), atol=1e-5)
 
 
+@pytest.mark.parametrize("shape", [(3, 4), (3, 8, 8)])
+def test_nothing_known_is_nothing_to_learn(shape: Any) -> None:
+    with pytest.raises(DataError, match="X: expected numbers, found NaN only"):
+        learn_layout(np.full(shape, np.nan), None)
+
+
 def test_floats_in_the_unit_interval_are_pixels_as_they_are() -> None:
     x = RNG.uniform(0.2, 0.6, (4, 8, 8))
     np.testing.assert_array_equal(learn_layout(x, None).stored(x)[:, 0], x.astype(np.float32))

@@ -34,6 +34,22 @@ def test_classes_and_indices(y: Any, classes: list[Any], index: list[int]) -> No
     assert encode(y, found, mark).tolist() == index
 
 
+@pytest.mark.parametrize(
+    "y, classes",
+    [
+        (pd.Series(["b", pd.NA, "a"], dtype="string"), ["a", "b"]),
+        (np.array(["b", pd.NA, "a"], object), ["a", "b"]),
+        (pd.Series([1, pd.NA, 4], dtype="Int64"), [1, 4]),
+        (pd.Series([True, pd.NA, False], dtype="boolean"), [False, True]),
+    ],
+)
+def test_gaps_leave_the_type_of_labels(y: Any, classes: list[Any]) -> None:
+    mark = find_mark(y, "auto")
+    found = find_classes(y, mark)
+    assert repr(found.tolist()) == repr(classes)
+    assert encode(y, found, mark)[1] == -1 and (encode(y, found, mark)[[0, 2]] >= 0).all()
+
+
 def test_signs_are_two_classes_unless_told_otherwise() -> None:
     y = np.array([1, -1, 1])
     assert find_classes(y, find_mark(y, "auto")).tolist() == [-1, 1]

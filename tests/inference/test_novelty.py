@@ -201,6 +201,11 @@ def test_rates_are_shares(detector: NoveltyDetector, rate: float) -> None:
 def test_rates_too_small_to_calibrate_are_refused(detector: NoveltyDetector) -> None:
     with pytest.raises(ConfigError, match=r"needs 999 calibration inputs, found 174"):
         detector.threshold(0.001)
+    for n in (10, 11, 60, 700, 2000):  # what is advised is not refused in its turn
+        few = NoveltyDetector(detector.model, {}, Combination({}), {COMBINATION: torch.arange(n)})
+        with pytest.raises(ConfigError) as error:
+            few.threshold(1e-6)
+        assert few.threshold(float(str(error.value).rpartition("allow ")[2])) == n - 1
 
 
 def asked(**answers: Tensor) -> Any:

@@ -167,6 +167,15 @@ def test_draws_depend_on_the_seed_alone(monkeypatch: pytest.MonkeyPatch) -> None
     torch.testing.assert_close(sample(model, 50, seed=3, mean=True), mean)
 
 
+def test_draws_of_different_classes_have_nothing_in_common() -> None:
+    model = explicit()
+    with torch.no_grad():  # every input is of any class
+        model.classifier.logits.weight.zero_()
+        model.classifier.logits.bias.zero_()
+    x = torch.cat([sample_given_label(model, label, 20).x for label in range(3)])
+    assert len(x.unique(dim=0)) == 60
+
+
 def test_samples_are_in_the_units_of_the_data() -> None:
     x = (sample(explicit(), 5000) - SHIFT) / SCALE
     root = torch.linalg.cholesky(W @ W.T + SIGMA**2 * torch.eye(2))
@@ -238,6 +247,8 @@ def test_mistakes_are_refused() -> None:
         sample_given_label(model, 3, 1)
     with pytest.raises(ConfigError, match="at least 1 draws, found 0"):
         sample(model, 0)
+    with pytest.raises(ConfigError, match=r"10000000000 draws .* take .* GiB.*draw fewer"):
+        sample(model, 10**10)
     with pytest.raises(ConfigError, match="n_candidates of at least n = 5, found 4"):
         sample_given_label(model, 0, 5, n_candidates=4)
     softmax = Softmax(ModelSpec("softmax", "small", (2,), "float32", CLASSES, {}))

@@ -32,6 +32,8 @@ class Incomplete:
     """Names of the D columns of the frame that x is made of."""
     numbers: Any = None
     """(N, D) float64: what is in them."""
+    text: Any = None
+    """The frame as the words of a CSV file, which are to stay as they are."""
 
 
 def read_incomplete(
@@ -52,7 +54,9 @@ def read_incomplete(
         check(len(frame))
         columns = wanted_columns(list(frame.columns), path, form)
         numbers = numbers_of(frame[columns], path, 0)
-        return Incomplete(form.convert(numbers, str(path), 0), frame, tuple(columns), numbers)
+        text = read_frame(path, as_text=True).iloc[:most] if path.suffix.lower() == ".csv" else None
+        x = form.convert(numbers, str(path), 0)
+        return Incomplete(x, frame, tuple(columns), numbers, text)
     parts: list[Any] = []
     n = 0
     for block in stream([name_or_path], form, data_dir=data_dir):
@@ -90,8 +94,9 @@ def write_completed(
     """Write filled inputs in the format that the file's extension says.
 
     A table is the one that was read, filled by the mean, or with `draws` (n, N, D) once by each of
-    them, told apart by a first column `draw`: see `check_draws`. .npy holds the mean or the draws;
-    .npz the arrays `x`, `standard_deviation` and `draws`.
+    them, told apart by a first column `draw`: see `check_draws`. From CSV to CSV, what stands in
+    all other cells stays to the letter. .npy holds the mean or the draws; .npz the arrays `x`,
+    `standard_deviation` and `draws`.
     """
     path = Path(path)
     suffix = path.suffix.lower()
@@ -104,7 +109,8 @@ def write_completed(
             with temporary.open("wb") as file:
                 np.savez(file, **arrays, **({} if draws is None else {"draws": draws}))
         else:
-            frame = _filled(source, mean, draws)
+            as_text = suffix == ".csv" and source.text is not None
+            frame = _filled(source, source.text if as_text else source.frame, mean, draws)
             if suffix == ".csv":
                 frame.to_csv(temporary, index=False)
             else:
@@ -112,16 +118,17 @@ def write_completed(
                 frame.to_parquet(temporary, index=False, engine="pyarrow")
 
 
-def _filled(source: Incomplete, mean: Any, draws: Any) -> Any:
+def _filled(source: Incomplete, original: Any, mean: Any, draws: Any) -> Any:
     pandas = require("pandas", "table")
     fillings = [mean] if draws is None else list(draws)
     frames = []
     for values in fillings:
-        frame = source.frame.copy()
+        frame = original.copy()
         for i, name in enumerate(source.columns):
             gaps = np.isnan(source.numbers[:, i])
             if gaps.any():  # a column without is written as it was read, whole numbers as such
-                frame[name] = np.where(gaps, values[:, i], source.numbers[:, i])
+                known = original[name] if original is source.text else source.numbers[:, i]
+                frame[name] = np.where(gaps, values[:, i].astype(np.float64), known)
         frames.append(frame)
     if draws is None:
         return frames[0]

@@ -29,7 +29,7 @@ from dhm.errors import ConfigError, DataError, RunError, UnavailableError
 from dhm.estimator import storage
 from dhm.estimator.defaults import INSTEAD, Facts, choose
 from dhm.estimator.inputs import Layout, digests, has_missing, learn_layout, stacked
-from dhm.estimator.labels import encode, find_classes, find_mark
+from dhm.estimator.labels import as_labels, encode, find_classes, find_mark
 from dhm.estimator.memory import Memory
 from dhm.inference.novelty.detector import MIN_HELD_OUT, NoveltyDetector
 from dhm.inference.predict import (
@@ -38,7 +38,7 @@ from dhm.inference.predict import (
     predict_logits,
     reconstruct,
 )
-from dhm.models.base import GenerativeModel, LatentModel, Model
+from dhm.models.base import GenerativeModel, LatentModel, Model, ModelSpec
 from dhm.models.build import build_model
 from dhm.models.registry import MODELS, model_class
 from dhm.training.feed import drawn
@@ -75,6 +75,10 @@ class _Available:
 
 def _asks_density(method: Callable[..., Any]) -> Any:
     return _Available(method, lambda self: self._lacks("density"))
+
+
+def _asks_classifier(method: Callable[..., Any]) -> Any:
+    return _Available(method, lambda self: self._lacks("classifier"))
 
 
 def _asks_samples(method: Callable[..., Any]) -> Any:
@@ -248,7 +252,7 @@ class HybridClassifier(
             seed = self._draw_seed()
             if validation is None and (fraction := self._fraction(examples)):
                 examples, validation = split_validation(examples, fraction, seed)
-            config = self._choose(examples, validation, seed)
+            config = self._choose(examples, validation, seed, None if fresh else self.model_.spec)
             interrupted = self._train(examples, validation, config, fresh)
             self._hold_out(validation)
             self._memory = Memory().add(examples, seed)
@@ -283,7 +287,7 @@ class HybridClassifier(
         with self._as_before_if_it_fails():
             examples = self._examples(X, y, sample_weight, None, learn=fresh, classes=classes)
             seed = self._draw_seed()
-            options = self._choose(examples, None, seed) if fresh else self._options
+            options = self._choose(examples, None, seed, None) if fresh else self._options
             config = replace(options, seed=seed, epochs=1, rampdown=0, ema=0.0, patience=None)
             optimizers = getattr(self, "_optimizers", None)
             interrupted = self._train(examples, None, config, fresh, optimizers)
@@ -307,6 +311,7 @@ class HybridClassifier(
         classes: Any = None,
     ) -> Examples:
         """The examples in an order of their own, those of weight 0 left out."""
+        self._check_arguments()
         if y is None:
             raise DataError(
                 f"{type(self).__name__} requires y to be passed, but the target y is None; mark "
@@ -314,12 +319,12 @@ class HybridClassifier(
             )
         X = self._check(X, reset=learn)
         more = [] if X_unlabeled is None else [self._check(X_unlabeled, reset=False)]
-        layout = learn_layout(X, self.image_shape, *more) if learn else self.layout_
         weight = _weights(sample_weight, X.shape[0])
-        if len(y := _as_labels(y)) != X.shape[0]:
+        if len(y := as_labels(y)) != X.shape[0]:
             raise DataError(f"X has {X.shape[0]} examples but y {len(y)} labels: give one each")
         if weight is not None and not weight.all():
             X, y, weight = X[weight > 0], y[weight > 0], weight[weight > 0]
+        layout = learn_layout(X, self.image_shape, *more) if learn else self.layout_
         if learn:
             mark = find_mark(y if classes is None else classes, self.unlabeled)
             found = find_classes(y if classes is None else classes, mark)
@@ -341,7 +346,7 @@ class HybridClassifier(
         if given is None:
             return None
         x = self.layout_.stored(self._check(given[0], reset=False))
-        y = encode(_as_labels(given[1]), self.classes_, self.unlabeled_, "validation_data")
+        y = encode(as_labels(given[1]), self.classes_, self.unlabeled_, "validation_data")
         if len(y) != x.shape[0] or (y == UNLABELED).all():
             raise DataError(
                 "validation_data: expected one label for each example, some of them known"
@@ -355,8 +360,24 @@ class HybridClassifier(
         smallest = np.bincount(examples.y[examples.labeled]).min()
         return 0.1 if n >= MANY_LABELS and smallest > 1 else 0.0
 
-    def _choose(self, examples: Examples, validation: Examples | None, seed: int) -> TrainConfig:
-        """Every option, said to whom it may concern."""
+    def _check_arguments(self) -> None:
+        """Refuse now what would be found out after training; `parse_config` checks the rest."""
+        _check_count("n_samples", self.n_samples)
+        share, calls = _plain(self.validation_fraction), self.callbacks
+        if not (share == "auto" or (isinstance(share, int | float) and 0 <= share < 1)):
+            raise ConfigError(
+                f"validation_fraction should be 'auto' or from 0 to below 1, found {share!r}; "
+                "validation_data gives the examples themselves"
+            )
+        if not (self.options is None or isinstance(self.options, Mapping)):
+            raise ConfigError(f"options should be values by name, found {self.options!r}")
+        if calls is not None and not (isinstance(calls, Sequence) and all(map(callable, calls))):
+            raise ConfigError(f"callbacks should be a list of functions, found {calls!r}")
+
+    def _choose(
+        self, examples: Examples, validation: Examples | None, seed: int, built: ModelSpec | None
+    ) -> TrainConfig:
+        """Every option, said to whom it may concern; those of a model that is there stay."""
         asked = {
             "model": self.model,
             "network": self.network,
@@ -372,7 +393,7 @@ class HybridClassifier(
                 raise ConfigError(f"options: {name} means nothing to a fit: {INSTEAD[name]}")
         if clash := given.keys() & (self.options or {}).keys():
             raise ConfigError(f"options: {clash.pop()} is an argument of its own; give it once")
-        given |= self.options or {}
+        given = _plain(given | dict(self.options or {}))
         if self.consistency not in (None, "auto") and not isinstance(self.consistency, Mapping):
             raise ConfigError(
                 f"consistency should be 'auto', None or weights by name, found {self.consistency!r}"
@@ -382,10 +403,21 @@ class HybridClassifier(
             len(examples),
             int(examples.labeled.sum()),
         )
-        options, reasons = choose(facts, given, self.consistency)
+        stays: dict[str, Any] = {}
+        if built is not None:
+            stays = {"model": built.model, "network": built.network, **built.options}
+            for name in given.keys() & stays.keys():
+                if given[name] != stays[name]:
+                    raise ConfigError(
+                        f"warm_start goes on with a model of {name} {stays[name]}, found "
+                        f"{given[name]}: leave {name} as it was, or fit without warm_start"
+                    )
+        options, reasons = choose(facts, stays | given, _plain(self.consistency))
+        before = self.chosen_ if stays else {}
         config = parse_config({**options, "seed": seed, "device": self.device}).for_model()
         values = asdict(config)
-        self.chosen_ = {name: (values[name], reasons[name]) for name in reasons}
+        new = {name: (values[name], reasons[name]) for name in reasons if name not in stays}
+        self.chosen_ = {name: before[name] for name in stays if name in before} | new
         held = "none: the last weights are kept" if validation is None else len(validation)
         self.chosen_["validation examples"] = (held, f"of {facts.n_labeled} labels")
         if self.verbose:
@@ -468,11 +500,13 @@ class HybridClassifier(
 
     # Asking
 
+    @_asks_classifier
     def predict(self, X: Any) -> NDArray[Any]:
         """(N,) the most probable label of each example."""
         proba = self.predict_proba(X)
         return self.classes_[proba.argmax(1)]
 
+    @_asks_classifier
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """(N, K) p(y|x), with the columns of `classes_`.
 
@@ -480,22 +514,28 @@ class HybridClassifier(
         """
         return np.exp(self.predict_log_proba(X))
 
+    @_asks_classifier
     def predict_log_proba(self, X: Any) -> NDArray[np.float64]:
         """(N, K) log p(y|x), nats."""
         x = self._stored(X)
-        missing = has_missing(x)
-        if not missing.any():
-            return _padded(x, lambda rows: _log_softmax(predict_logits(self.model_, rows)))
-        from dhm.inference import missing as incomplete
+        log_p = _padded(x, lambda rows: _log_softmax(predict_logits(self.model_, rows)))
+        incomplete = np.flatnonzero(has_missing(x))
+        if len(incomplete):
+            log_p[incomplete] = _padded(x[incomplete], self._log_proba_of_incomplete)
+        return log_p
 
-        found = incomplete.predict_proba(self.model_, x, n_samples=self.n_samples, seed=self.seed_)
+    def _log_proba_of_incomplete(self, x: Any) -> NDArray[np.float64]:
+        from dhm.inference.missing import predict_proba
+
+        found = predict_proba(self.model_, x, n_samples=self.n_samples, seed=self.seed_)
         proba = _numpy(found).clip(np.finfo(np.float32).tiny)
         return np.log(proba / proba.sum(1, keepdims=True))
 
+    @_asks_classifier
     def score(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> float:
         """Accuracy; examples without a label do not count."""
         predicted = self.predict(X)
-        y = _as_labels(y)
+        y = as_labels(y)
         if len(y) != len(predicted):
             raise DataError(f"X has {len(predicted)} examples but y {len(y)} labels: give one each")
         index = encode(y, self.classes_, self.unlabeled_)
@@ -548,7 +588,7 @@ class HybridClassifier(
         joint = _padded(x, ask)
         if y is None:
             return joint
-        index = encode(_as_labels(y), self.classes_, self.unlabeled_)
+        index = encode(as_labels(y), self.classes_, self.unlabeled_)
         if len(index) != len(joint) or (index == UNLABELED).any():
             raise DataError(f"y: expected a label for each of {len(joint)} examples")
         return joint[np.arange(len(joint)), index]
@@ -559,15 +599,17 @@ class HybridClassifier(
 
         (n, ...) in the layout and units of X; the same draws again where `random_state` is a seed.
 
-        Raises `ConfigError` where n is no whole number above 0, `DataError` for unknown labels.
+        Raises `ConfigError` where n is no whole number above 0, or more than memory should hold,
+        `DataError` for unknown labels.
         """
         check_is_fitted(self)
         _check_count("n", n)
         from dhm.inference import sampling
 
+        sampling.check_draws(self.model_, n)
         seed = self._draw_seed()
         if y is None:
-            return self._original(sampling.sample(self.model_, n, seed=seed))
+            return self.layout_.original(sampling.sample(self.model_, n, seed=seed).cpu().numpy())
         labels = np.asarray(y)
         index = encode(labels.reshape(-1), self.classes_, self.unlabeled_)
         index = np.full(n, index[0]) if labels.ndim == 0 else index
@@ -588,7 +630,9 @@ class HybridClassifier(
         x = self._stored(X)
         latent = self.model_
         assert isinstance(latent, LatentModel)
-        return self._original(reconstruct(latent, x))
+        return self.layout_.original(
+            _padded(x, lambda rows: reconstruct(latent, rows).cpu().numpy())
+        )
 
     @_asks_density
     def impute(self, X: Any, n_draws: int | None = None) -> NDArray[Any]:
@@ -606,8 +650,17 @@ class HybridClassifier(
         X = self._check(X, reset=False)
         x = self.layout_.stored(X)
         dense = X.toarray() if hasattr(X, "toarray") else X
-        filled = impute(self.model_, x, n_draws or 1, n_samples=self.n_samples, seed=self.seed_)
-        found = self._original(filled.mean if n_draws is None else filled.draws)
+
+        def ask(rows: Any) -> NDArray[np.float32]:
+            filled = impute(
+                self.model_, rows, n_draws or 1, n_samples=self.n_samples, seed=self.seed_
+            )
+            # The examples come first, as it is these that are padded.
+            found = filled.mean if n_draws is None else filled.draws.transpose(0, 1)
+            return found.cpu().numpy()
+
+        found = _padded(x, ask)
+        found = self.layout_.original(found if n_draws is None else found.swapaxes(0, 1))
         return np.where(np.isnan(dense), found, dense) if dense.dtype.kind == "f" else dense
 
     def novelty_score(self, X: Any, kind: str | None = None) -> NDArray[np.float64]:
@@ -618,7 +671,8 @@ class HybridClassifier(
         the fits kept. `save` keeps it if it was asked before.
         """
         x = self._stored(X)
-        return _numpy(self._novelty_detector().score(x, kind, seed=self.seed_))
+        detector = self._novelty_detector()
+        return _padded(x, lambda rows: _numpy(detector.score(rows, kind, seed=self.seed_)))
 
     def novelty_p_value(self, X: Any, kind: str | None = None) -> NDArray[np.float64]:
         """(N,) how probable it is that training data are as novel as each example or more.
@@ -646,7 +700,7 @@ class HybridClassifier(
                 "validation_fraction",
                 stacklevel=2,
             )
-        return _numpy(detector.p_value(x, kind, seed=self.seed_))
+        return _padded(x, lambda rows: _numpy(detector.p_value(rows, kind, seed=self.seed_)))
 
     def _novelty_detector(self) -> NoveltyDetector:
         if self._detector is None:
@@ -677,11 +731,13 @@ class HybridClassifier(
         check_is_fitted(self)
         return self.layout_.stored(self._check(X, reset=False))
 
-    def _original(self, x: Any) -> NDArray[Any]:
-        return self.layout_.original(x.cpu().numpy().astype(np.float32, copy=False))
-
     def _lacks(self, what: str) -> str | None:
         """Why a question cannot be answered, or None; before `fit`, by the model asked for."""
+        if what == "classifier":
+            if not hasattr(self, "model_") or self.model_.has_classifier:
+                return None
+            name = self.model_.spec.model
+            return f"needs p(y|x), which this {name} has not: fit with sup_weight above 0"
         name, has = self.model, True
         if hasattr(self, "model_"):
             model = self.model_
@@ -724,7 +780,8 @@ class HybridClassifier(
         Raises `RunError` where the folder cannot be written, or holds a run or another model.
         """
         check_is_fitted(self)
-        params = {k: v for k, v in self.get_params(deep=False).items() if _is_plain(v)}
+        params = {k: _plain(v) for k, v in self.get_params(deep=False).items()}
+        params = {k: v for k, v in params.items() if _is_plain(v)}
         facts: dict[str, Any] = {
             "params": params,
             "classes": storage.array_to_json(self.classes_),
@@ -792,12 +849,6 @@ _FITTED = (
 """What a fit leaves that is plain data."""
 
 
-def _as_labels(y: Any) -> NDArray[Any]:
-    from sklearn.utils import column_or_1d
-
-    return column_or_1d(y, warn=True)
-
-
 def _weights(sample_weight: Any, n: int) -> NDArray[np.float64] | None:
     """Weights of n examples, None where all are 1."""
     if sample_weight is None:
@@ -833,6 +884,17 @@ def _log_softmax(logits: torch.Tensor) -> NDArray[np.float64]:
 def _numpy(values: torch.Tensor) -> NDArray[np.float64]:
     found: NDArray[np.float64] = values.cpu().double().numpy()
     return found
+
+
+def _plain(value: Any) -> Any:
+    """Numbers of numpy, as a search of scikit-learn sets them, as Python's own."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, Mapping):
+        return {k: _plain(v) for k, v in value.items()}
+    if isinstance(value, tuple | list):
+        return type(value)(map(_plain, value))
+    return value
 
 
 def _is_plain(value: Any) -> bool:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from hashlib import blake2b
 from math import prod
+from operator import index
 from typing import Any
 
 import numpy as np
@@ -110,18 +111,23 @@ def learn_layout(x: Any, image_shape: tuple[int, ...] | None, *more: Any) -> Lay
         )
     image = given if len(given) > 1 else None
     if image_shape is not None:
-        image = tuple(int(n) for n in image_shape)
+        try:
+            image = tuple(map(index, image_shape))
+        except TypeError:
+            image = ()
         if len(image) not in (2, 3) or prod(image) != prod(given):
             raise DataError(
                 f"image_shape: expected (H, W), (C, H, W) or (H, W, C) with {prod(given)} pixels, "
-                f"as X has features, found {image}"
+                f"as X has features, found {image_shape!r}"
             )
+    low, high = (float(end) for end in _range(x, *more))
+    if np.isnan(low):
+        raise DataError("X: expected numbers, found NaN only: there is nothing to learn from")
     if image is None:
         return Layout(given, None, given, "float32", shift=_far_from_zero(x, *more))
     shape = channels_first(np.empty((1, *image), np.uint8), "X").shape[1:]
     if all(part.dtype == np.uint8 for part in (x, *more)):
         return Layout(given, image, shape, "uint8")
-    low, high = (float(end) for end in _range(x, *more))
     low, high = (0.0, 1.0) if low >= 0 and high <= 1 else (low, high)
     # Images of a single value have no range to scale by.
     return Layout(given, image, shape, "float32", low, high if high > low else low + 1.0)
@@ -134,7 +140,7 @@ def has_missing(x: Any) -> NDArray[np.bool_]:
     if hasattr(x, "tocsr"):
         rows = np.repeat(np.arange(x.shape[0]), np.diff(x.indptr))
         return np.bincount(rows[np.isnan(x.data)], minlength=x.shape[0]) > 0
-    return np.isnan(x).reshape(len(x), -1).any(1)
+    return np.isnan(x).any(tuple(range(1, x.ndim)))
 
 
 def stacked(a: Any, b: Any) -> Any:

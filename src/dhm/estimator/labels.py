@@ -13,6 +13,20 @@ from dhm.errors import ConfigError, DataError
 SIGNS = {-1, 1}
 
 
+def as_labels(y: Any) -> NDArray[Any]:
+    """Labels as (N,), whatever holds them; raises `ValueError` for another shape.
+
+    Example:
+        >>> import pandas
+        >>> as_labels(pandas.Series([3, None], dtype="Int64"))
+        array([3, <NA>], dtype=object)
+    """
+    # scikit-learn would make floats of the whole numbers and truth values of such a column.
+    if not isinstance(getattr(y, "dtype", np.dtype(object)), np.dtype):
+        y = np.asarray(y, object)
+    return column_or_1d(y, warn=True)
+
+
 def find_mark(y: Any, unlabeled: Any) -> int | None:
     """Which number marks an example without a label: -1, or None where -1 is a class.
 
@@ -87,7 +101,7 @@ def encode(y: Any, classes: NDArray[Any], mark: int | None, what: str = "y") -> 
 
 def _split(y: Any, mark: int | None) -> tuple[NDArray[Any], NDArray[np.bool_]]:
     """Labels as (N,), and which of them are known; None, NaN and the mark are not."""
-    values = column_or_1d(y, warn=True)
+    values = as_labels(y)
     if values.dtype.kind == "O":
         known = np.array([_is_known(value, mark) for value in values], bool)
         found = values[known].tolist()
@@ -105,9 +119,11 @@ def _split(y: Any, mark: int | None) -> tuple[NDArray[Any], NDArray[np.bool_]]:
 
 
 def _is_known(value: Any, mark: int | None) -> bool:
-    if value is None or (mark is not None and not isinstance(value, str) and value == mark):
+    if value is None:
         return False
     try:
+        if mark is not None and not isinstance(value, str) and value == mark:
+            return False
         return bool(value == value)  # NaN differs from itself
     except TypeError:  # pandas.NA has no truth value
         return False

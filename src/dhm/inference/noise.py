@@ -62,8 +62,13 @@ def _canonical(x: NDArray[np.generic]) -> NDArray[np.float32]:
 
 
 @contextmanager
-def seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """Within it torch's generators start from the seed; after it, they are as they were."""
+def seeded(seed: int, device: torch.device, part: int | None = None) -> Iterator[None]:
+    """Within it torch's generators start from the seed; after it, they are as they were.
+
+    With `part` the numbers are others for each part of a question that has one seed.
+    """
+    if part is not None:
+        seed = int(np.random.SeedSequence((seed, part)).generate_state(1, np.uint64)[0])
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         yield

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from dhm.errors import ConfigError, DataError, FewEffectiveSamplesWarning
 from dhm.inference.abilities import require_classifier, require_samples
-from dhm.inference.chunks import evaluating, pairs_at_once, spans
+from dhm.inference.chunks import check_size, evaluating, pairs_at_once, spans
 from dhm.inference.noise import seeded
 from dhm.models.base import LatentModel, Model, check_inputs
 from dhm.nn.device import to_device
@@ -43,7 +43,7 @@ def sample(model: Model, n: int, *, seed: int = 0, mean: bool = False) -> Tensor
 
     Raises:
         UnsupportedError: the model has no generative part.
-        ConfigError: n is below 1.
+        ConfigError: n is below 1, or more than memory should hold.
 
     Example:
         >>> import dhm, tempfile
@@ -53,7 +53,7 @@ def sample(model: Model, n: int, *, seed: int = 0, mean: bool = False) -> Tensor
         torch.Size([5, 1, 8, 8])
     """
     model = require_samples(model)
-    _check_count("draws", n)
+    check_draws(model, n)
     with evaluating(model), seeded(seed, model.standardize.scale.device):
         return decoded(model, model.sample_prior(n), mean=mean)
 
@@ -96,7 +96,8 @@ def sample_given_label(
         label: index of the class.
         n: how many, at least 1.
         n_candidates: when to stop looking, at least n.
-        seed: of the draws; torch's global generator is left alone.
+        seed: of the draws, which are other ones for each class; torch's global generator is left
+            alone.
 
     Raises:
         UnsupportedError: the model has no generative part, or no classifier.
@@ -118,14 +119,15 @@ def sample_given_label(
     model = require_samples(model)
     if not 0 <= label < model.n_classes:
         raise ConfigError(f"expected a class from 0 to {model.n_classes - 1}, found {label}")
-    _check_count("draws", n)
+    check_draws(model, n)
     if n_candidates < n:
         raise ConfigError(f"expected n_candidates of at least n = {n}, found {n_candidates}")
     reservoir = _Reservoir(n)
     # In double precision, as sums of squares of many small weights would be lost.
     total = squares = torch.zeros((), dtype=torch.float64)
     effective = 0.0
-    with evaluating(model), seeded(seed, model.standardize.scale.device):
+    # Of the same candidates, the same few would be chosen for every class that is as likely.
+    with evaluating(model), seeded(seed, model.standardize.scale.device, part=label):
         for chunk in spans(n_candidates, min(CANDIDATES, pairs_at_once(model.spec.shape))):
             x, z, log_w = _candidates(model, label, len(chunk))
             reservoir.add(x, z, log_w)
@@ -187,6 +189,12 @@ def interpolate(model: Model, x0: Any, x1: Any, n: int) -> Tensor:
         start, end = model.encode(to_device(both, model.standardize.scale.device))
         t = torch.linspace(0, 1, n, device=start.device)
         return decoded(model, model.path(start, end, t))
+
+
+def check_draws(model: Model, n: int) -> None:
+    """Refuse, with `ConfigError`, fewer draws than one, or more than memory should hold."""
+    _check_count("draws", n)
+    check_size(f"{n} draws", n, model.spec.shape, "draw fewer at a time, with several seeds")
 
 
 def _candidates(model: LatentModel, label: int, n: int) -> tuple[Tensor, Tensor, Tensor]:

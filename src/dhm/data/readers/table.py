@@ -25,15 +25,19 @@ def read_parquet(path: Path) -> Parts:
     return _parts(read_frame(path), path)
 
 
-def read_frame(path: Path) -> Any:
-    """A table as a pandas frame whose columns are called by text, each name once."""
+def read_frame(path: Path, *, as_text: bool = False) -> Any:
+    """A table as a pandas frame whose columns are called by text, each name once.
+
+    With `as_text` the cells of a CSV file are the words that stand there.
+    """
     pandas = require("pandas", "table")
     if path.suffix.lower() == ".csv":
         # Where rows are longer than the header, pandas would take the first column for an index and
         # shift the others, or with index_col=False drop what is too much and merely warn.
         with reading(path, "CSV"), warnings.catch_warnings():
             warnings.simplefilter("error", pandas.errors.ParserWarning)
-            frame = pandas.read_csv(path, low_memory=False, index_col=False)
+            cells = {"dtype": object, "keep_default_na": False} if as_text else {}
+            frame = pandas.read_csv(path, low_memory=False, index_col=False, **cells)
     else:
         require("pyarrow", "table")
         with reading(path, "Parquet"):

@@ -214,10 +214,11 @@ class NoveltyDetector:
         # So many have p-values (1 + #{>= score}) / (n + 1) up to the rate; 1e-9 as 0.29 * 100 < 29.
         allowed = int(false_alarm_rate * (n + 1) + 1e-9)
         if not allowed:
+            least = ceil(1e4 / (n + 1)) / 1e4  # rounded down, it would be refused too
             raise ConfigError(
                 f"a false-alarm rate of {false_alarm_rate:g} needs "
                 f"{ceil(1 / false_alarm_rate - 1e-9) - 1} calibration inputs, found {n}; hold out "
-                f"more, or allow {1 / (n + 1):.2g}"
+                f"more, or allow {least:g}"
             )
         return calibration[n - allowed].item()
 
