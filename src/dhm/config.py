@@ -167,6 +167,13 @@ class TrainConfig:
         high=1,
         model=True,
     )
+    binarize: bool | None = option(
+        None,
+        "pixels are black or white: of training images drawn anew each time they are seen, white "
+        "with the grey level as probability; of validation and test images drawn once",
+        group="model",
+        model=True,
+    )
     reload: str | None = option(
         None,
         "start from the weights of this run folder or weights file",
@@ -487,7 +494,8 @@ def from_words(words: Mapping[str, Any]) -> dict[str, Any]:
     for name, word in words.items():
         kind = option_type(by_name[name])[0] if name in by_name else str
         try:
-            values[name] = kind(word) if isinstance(word, str) else word
+            convert = _truth if kind is bool else kind
+            values[name] = convert(word) if isinstance(word, str) else word
         except ValueError:
             raise _wrong_type(name, kind, word) from None
     return values
@@ -536,8 +544,15 @@ def _check_value(f: "Field[Any]", value: Any) -> None:
                 raise ConfigError(f"--{f.name} should be {words} {limit}, found {value}")
 
 
+def _truth(word: str) -> bool:
+    if word.lower() not in ("true", "false"):
+        raise ValueError(word)
+    return word.lower() == "true"
+
+
 def _wrong_type(name: str, kind: type, value: Any) -> ConfigError:
-    expected = {int: "a whole number", float: "a number"}.get(kind, "a word")
+    names = {int: "a whole number", float: "a number", bool: "true or false"}
+    expected = names.get(kind, "a word")
     return ConfigError(f"--{name} takes {expected}, found {value!r}")
 
 
