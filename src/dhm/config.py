@@ -17,7 +17,7 @@ from dhm.errors import ConfigError
 from dhm.models.registry import MODELS
 from dhm.suggest import did_you_mean
 
-Network = Literal["small", "strided", "paper", "mlp"]
+Network = Literal["small", "strided", "patches", "paper", "mlp"]
 Likelihood = Literal["auto", "bernoulli", "gaussian", "discretized-logistic"]
 Prior = Literal["gaussian", "classes"]
 GeneratorLoss = Literal["feature-matching", "adversarial"]
@@ -114,8 +114,9 @@ class TrainConfig:
     model: str = option("supervised-hdgm", "the model", group="model", choices=MODELS)
     network: Network = option(
         "small",
-        "its layers: a laptop's, the same with strides and batch normalisation, the original "
-        "paper's, or dense ones only (semisup-ali)",
+        "its layers: a laptop's, the same with strides and batch normalisation, these with a "
+        "better p(x|z) of images (explicit hybrids), the original paper's, or dense ones only "
+        "(semisup-ali)",
         group="model",
     )
     sup_weight: float | None = option(

@@ -9,7 +9,7 @@ from dhm.config import TrainConfig
 from dhm.consistency.base import Task
 from dhm.consistency.registry import METHODS, method_class
 from dhm.consistency.regularized import Regularized, Weighted
-from dhm.data.binarized import binarized
+from dhm.data.binarize import binarized
 from dhm.data.dataset import Examples
 from dhm.models.base import Model
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from dhm.config import TrainConfig, parse_config, read_config
 from dhm.data import Dataset, load, split_validation
-from dhm.data.binarized import binarized
+from dhm.data.binarize import binarized
 from dhm.errors import ConfigError, DataError
 from dhm.evaluation.evaluate import evaluate
 from dhm.models.base import Model

@@ -76,6 +76,7 @@ class SupervisedHDGM(GenerativeModel):
     options: ClassVar[dict[str, dict[str, Any]]] = {
         "small": _SMALL,
         "strided": _SMALL,
+        "patches": _SMALL,
         "paper": {
             **_SMALL,
             "unsup_weight": 1.0,

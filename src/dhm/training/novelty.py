@@ -4,7 +4,7 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-from dhm.data.binarized import binarized
+from dhm.data.binarize import binarized
 from dhm.errors import ConfigError, RunError
 from dhm.evaluation.reevaluate import data_of_run
 from dhm.inference.novelty import FILE, NoveltyDetector

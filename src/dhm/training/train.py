@@ -13,7 +13,7 @@ from accelerate.utils import set_seed
 from dhm.config import TrainConfig
 from dhm.consistency.build import regularize
 from dhm.data import load
-from dhm.data.binarized import binarized
+from dhm.data.binarize import binarized
 from dhm.data.dataset import UNLABELED, Dataset, Examples
 from dhm.data.splits import hide_labels, labeled_subset, split_validation
 from dhm.errors import ConfigError, DataError, RunError

@@ -19,7 +19,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from dhm.config import TrainConfig
 from dhm.consistency.regularized import Regularized
-from dhm.data.binarized import binarized
+from dhm.data.binarize import binarized
 from dhm.data.dataset import Examples
 from dhm.errors import ConfigError, DivergedError, RunError, one_line
 from dhm.evaluation.evaluate import METRICS, evaluate

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from dhm.data import Examples
-from dhm.data import binarized as module
-from dhm.data.binarized import binarized
+from dhm.data import binarize as module
+from dhm.data.binarize import binarized
 from dhm.errors import ConfigError
 
 LEVELS = np.arange(256, dtype=np.uint8)
