@@ -364,6 +364,8 @@ def test_every_option_has_two_spellings(
         [f"--{hyphened}={value}"],
     ]
     spellings += [[flag, str(value)] for flag in other_names]
+    if value is True:
+        spellings += [[f"--{name}"], [f"--{hyphened}", "-q"]]
     for words in spellings:
         assert main(["train", *words, *beside]) == 130
         assert getattr(given.pop(), name) == value != getattr(TrainConfig(), name)
