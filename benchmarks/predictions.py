@@ -23,7 +23,6 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -113,24 +112,34 @@ def run(job: Row) -> Row:
     return {"summary": summary, "answers": experiment.answers, "measured": measured}
 
 
+MEASURING = """
+import json, resource, subprocess, sys, time
+start = time.perf_counter()
+code = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL).returncode
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+seconds = time.perf_counter() - start
+print(json.dumps([code, seconds, used.ru_utime + used.ru_stime, used.ru_maxrss]))
+"""
+
+
 def _dhm(*words: Any) -> Row:
     """What one command took, in a process of its own."""
-    start = perf_counter()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "dhm", *map(str, words)],
+    # A process counts the memory of the one it was started from until it runs a program of its own,
+    # so it is started from one that holds next to nothing.
+    command = [sys.executable, "-m", "dhm", *map(str, words)]
+    found = subprocess.run(
+        [sys.executable, "-c", MEASURING, *command],
         env=os.environ | {"OMP_NUM_THREADS": "1"},
-        stdout=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        check=True,
     )
-    # Of this child alone: those of RUSAGE_CHILDREN are the largest of all children there were.
-    _, status, usage = os.wait4(process.pid, 0)
-    seconds = perf_counter() - start
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise subprocess.CalledProcessError(process.returncode, process.args)
+    code, seconds, processor_seconds, peak = json.loads(found.stdout)
+    if code:
+        raise subprocess.CalledProcessError(code, command)
     return {
         "seconds": round(seconds, 2),
-        "processor_seconds": round(usage.ru_utime + usage.ru_stime, 2),
-        "peak_bytes": usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024),
+        "processor_seconds": round(processor_seconds, 2),
+        "peak_bytes": peak * (1 if sys.platform == "darwin" else 1024),
     }
 
 

@@ -46,6 +46,7 @@ from dhm.models.registry import MODELS
         ({"sup_weight": 0, "iic": 1}, "--iic regularises the classifier"),
         ({"augment": "images"}, "did you mean 'image'"),
         ({"count": 5, "n_labeled": 50}, "--count and --n_labeled say the same"),
+        ({"binarize": 1}, "--binarize takes true or false, found 1"),
         ({"logname": "a/b"}, "--logname is the name of one folder"),
     ],
 )
@@ -138,7 +139,7 @@ def test_every_option_has_help_and_a_heading() -> None:
     for f in fields(TrainConfig):
         assert f.metadata["help"] and f.metadata["group"], f.name
         kind, choices, _ = option_type(f)
-        assert kind in (int, float, str)
+        assert kind in (int, float, str, bool)
         assert not choices or f.default in choices or f.default is None
 
 
@@ -198,3 +199,10 @@ def test_what_is_written_reads_back_as_it_was(tmp_path: Path) -> None:
 
 def test_unknown_names_pass_words_by() -> None:
     assert from_words({"nonsense": "1"}) == {"nonsense": "1"}
+
+
+@pytest.mark.parametrize(("word", "value"), [("true", True), ("True", True), ("false", False)])
+def test_truth_values_are_words(word: str, value: bool) -> None:
+    assert from_words({"binarize": word}) == {"binarize": value}
+    with pytest.raises(ConfigError, match="--binarize takes true or false, found 'maybe'"):
+        from_words({"binarize": "maybe"})

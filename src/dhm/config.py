@@ -17,7 +17,7 @@ from dhm.errors import ConfigError
 from dhm.models.registry import MODELS
 from dhm.suggest import did_you_mean
 
-Network = Literal["small", "strided", "paper", "mlp"]
+Network = Literal["small", "strided", "patches", "paper", "mlp"]
 Likelihood = Literal["auto", "bernoulli", "gaussian", "discretized-logistic"]
 Prior = Literal["gaussian", "classes"]
 GeneratorLoss = Literal["feature-matching", "adversarial"]
@@ -114,8 +114,9 @@ class TrainConfig:
     model: str = option("supervised-hdgm", "the model", group="model", choices=MODELS)
     network: Network = option(
         "small",
-        "its layers: a laptop's, the same with strides and batch normalisation, the original "
-        "paper's, or dense ones only (semisup-ali)",
+        "its layers: a laptop's, the same with strides and batch normalisation, these with a "
+        "better p(x|z) of images (explicit hybrids), the original paper's, or dense ones only "
+        "(semisup-ali)",
         group="model",
     )
     sup_weight: float | None = option(
@@ -165,6 +166,13 @@ class TrainConfig:
         group="model",
         low=0,
         high=1,
+        model=True,
+    )
+    binarize: bool | None = option(
+        None,
+        "pixels are black or white: of training images drawn anew each time they are seen, white "
+        "with the grey level as probability; of validation and test images drawn once",
+        group="model",
         model=True,
     )
     reload: str | None = option(
@@ -487,7 +495,8 @@ def from_words(words: Mapping[str, Any]) -> dict[str, Any]:
     for name, word in words.items():
         kind = option_type(by_name[name])[0] if name in by_name else str
         try:
-            values[name] = kind(word) if isinstance(word, str) else word
+            convert = _truth if kind is bool else kind
+            values[name] = convert(word) if isinstance(word, str) else word
         except ValueError:
             raise _wrong_type(name, kind, word) from None
     return values
@@ -536,8 +545,15 @@ def _check_value(f: "Field[Any]", value: Any) -> None:
                 raise ConfigError(f"--{f.name} should be {words} {limit}, found {value}")
 
 
+def _truth(word: str) -> bool:
+    if word.lower() not in ("true", "false"):
+        raise ValueError(word)
+    return word.lower() == "true"
+
+
 def _wrong_type(name: str, kind: type, value: Any) -> ConfigError:
-    expected = {int: "a whole number", float: "a number"}.get(kind, "a word")
+    names = {int: "a whole number", float: "a number", bool: "true or false"}
+    expected = names.get(kind, "a word")
     return ConfigError(f"--{name} takes {expected}, found {value!r}")
 
 

@@ -23,7 +23,13 @@ CASES = [
     *((name, "paper", (1, 8, 8)) for name in MODELS if not name.endswith("-mlp")),
     ("semisup-ali", "paper", (3, 9, 14)),
     *product(("semisup-ali",), ("mlp",), SHAPES),
-    *product([m for m in MODELS if "strided" in model_class(m).options], ("strided",), SHAPES),
+    *(
+        case
+        for network in ("strided", "patches")
+        for case in product(
+            [m for m in MODELS if network in model_class(m).options], (network,), SHAPES
+        )
+    ),
 ]
 
 

@@ -55,10 +55,10 @@ def test_labels_are_spread_before_an_epoch_every_so_many(
 ) -> None:
     options = {**FEW, "label_spreading": 1.0, "spread_every": 2}
     trained(epochs=5, ema=0.9, logname="average", **options)
-    assert spread_at == [(2, False, True), (4, False, True)]
+    assert spread_at == [(0, False, True), (2, False, True), (4, False, True)]
     spread_at.clear()
     trained(epochs=3, logname="none", **options)
-    assert spread_at == [(2, False, False)]
+    assert spread_at == [(0, False, False), (2, False, False)]
 
 
 def test_labels_are_not_spread_anew_by_going_on_within_an_epoch(
@@ -75,7 +75,7 @@ def test_labels_are_not_spread_anew_by_going_on_within_an_epoch(
         options = {**FEW, "label_spreading": 1.0, "spread_every": 1, "checkpoint_every": 1}
         with pytest.raises(KeyboardInterrupt):
             trained(epochs=2, **options)
-    assert [epoch for epoch, *_ in spread_at] == [1]
+    assert [epoch for epoch, *_ in spread_at] == [0, 1]
     spread_at.clear()
     trained(epochs=2, resume=True, **options)
     assert spread_at == []

@@ -82,6 +82,7 @@ CASES = {
             **{"label_spreading": 1.0, "spread_every": 1},
         },
     ),
+    "black and white images": (10, {"binarize": True, "network": "strided", "ema": 0.9}),
     "consistency of a hybrid": (9, {"iic": 0.5, "pi_model": 2.0, "augment": "image", "ema": 0.9}),
     "patience": (9, {"patience": 1, "epochs": 4, "lr": 1e-5}),
 }

@@ -16,7 +16,7 @@ FREE_ON_RESUME = {
     *("epochs", "patience", "logname", "run_dir", "data_dir", "device"),
     *("picture_every", "checkpoint_every"),
 }
-METAVARS = {int: "N", float: "X", str: "NAME"}
+METAVARS = {int: "N", float: "X", str: "NAME", bool: "true|false"}
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
@@ -44,6 +44,8 @@ def add_options(command: argparse.ArgumentParser) -> None:
         heading = f.metadata["group"]
         group = groups.setdefault(heading, None) or command.add_argument_group(heading)
         groups[heading] = group
+        # An option that is on or off is on where nothing follows it.
+        flag: dict[str, Any] = {"nargs": "?", "const": "true"} if kind is bool else {}
         # Only what was typed is kept: the rest may come from a file.
         group.add_argument(
             *flags,
@@ -51,6 +53,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
             help=text.replace("%", "%%"),
             default=argparse.SUPPRESS,
             metavar=metavar,
+            **flag,
         )
     run = groups["run"]
     run.add_argument(

@@ -9,6 +9,7 @@ from dhm.config import TrainConfig
 from dhm.consistency.base import Task
 from dhm.consistency.registry import METHODS, method_class
 from dhm.consistency.regularized import Regularized, Weighted
+from dhm.data.binarize import binarized
 from dhm.data.dataset import Examples
 from dhm.models.base import Model
 
@@ -33,9 +34,13 @@ def regularize(
     weights = {name: weight for name in METHODS if (weight := getattr(config, name))}
     settings = {f: getattr(config, f) for f in SETTINGS}
     prior = class_prior(config.class_prior, examples, model.n_classes)
+    binarize = bool(config.binarize)
+    if binarize and weights:
+        examples = binarized(examples, config.seed_data)
     task = Task(model, examples, prior, **settings)
     methods = {name: Weighted(weight, method_class(name)(task)) for name, weight in weights.items()}
-    return Regularized(model, methods, augmentation, config.rampup or 0.0, config.hide or 0.0)
+    holes = config.hide or 0.0
+    return Regularized(model, methods, augmentation, config.rampup or 0.0, holes, binarize)
 
 
 def class_prior(name: str | None, examples: Examples, n_classes: int) -> Tensor | None:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from dhm.augment.base import Augmentation, NoAugmentation
+from dhm.augment.binarizing import drawn_pixels
 from dhm.augment.hiding import random_holes
 from dhm.consistency.base import ConsistencyMethod, Views
 from dhm.models.base import Batch, Loss, Model
@@ -27,8 +28,9 @@ class Regularized(nn.Module):
 
     Labelled inputs are shown to that player as weak copies. Unlabelled ones, from which densities
     are learnt, come as they are: of a model without an unlabelled stream the labelled inputs
-    themselves take that place. With `hide` the model's own losses see some inputs with random
-    holes, NaN in place of entries; the methods see inputs whole.
+    themselves take that place. With `binarize` the pixels of all inputs are drawn first, see
+    `drawn_pixels`: whatever follows is of black and white images. With `hide` the model's own
+    losses see some inputs with random holes, NaN in place of entries; the methods see inputs whole.
 
     Arguments:
         model: the model.
@@ -36,6 +38,7 @@ class Regularized(nn.Module):
         augmentation: what makes weak and strong copies.
         rampup: epochs over which w rises, see `ramp`.
         hide: the largest share of an input that is hidden, see `random_holes`; 0 is off.
+        binarize: whether inputs are images whose grey levels are probabilities.
     """
 
     def __init__(
@@ -45,6 +48,7 @@ class Regularized(nn.Module):
         augmentation: Augmentation | None = None,
         rampup: float = 0.0,
         hide: float = 0.0,
+        binarize: bool = False,
     ) -> None:
         super().__init__()
         methods = methods or {}
@@ -54,11 +58,14 @@ class Regularized(nn.Module):
         self.augmentation = augmentation or NoAugmentation()
         self.rampup = rampup
         self.hide = hide
+        self.binarize = binarize
         self.weak_gradient = any(method.weak_gradient for _, method in methods.values())
         self.player = model.classifier_player
 
     def forward(self, batch: Batch, player: str) -> Loss:
         """One player's loss on a batch."""
+        if self.binarize:
+            batch = self._drawn(batch)
         if player != self.player:
             return self.model(batch, player)
         loss: Loss = self.model(self._shown(batch), player)
@@ -78,6 +85,15 @@ class Regularized(nn.Module):
         for method in self.methods.values():
             assert isinstance(method, ConsistencyMethod)
             method.start_epoch(model, epoch)
+
+    def _drawn(self, batch: Batch) -> Batch:
+        standardize = self.model.standardize
+
+        def drawn(x: Tensor) -> Tensor:
+            return standardize.inverse(drawn_pixels(standardize(x)))
+
+        x_unlabeled = None if batch.x_unlabeled is None else drawn(batch.x_unlabeled)
+        return batch._replace(x=drawn(batch.x), x_unlabeled=x_unlabeled)
 
     def _shown(self, batch: Batch) -> Batch:
         augments = not isinstance(self.augmentation, NoAugmentation)

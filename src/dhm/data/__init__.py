@@ -1,6 +1,7 @@
 """Names and paths to arrays: loading, checking and splitting data sets."""
 
 from dhm.data.assemble import from_arrays
+from dhm.data.binarize import binarized
 from dhm.data.checks import check_inputs
 from dhm.data.dataset import UNLABELED, Dataset, Examples
 from dhm.data.describe import describe
@@ -12,6 +13,7 @@ __all__ = [
     "UNLABELED",
     "Dataset",
     "Examples",
+    "binarized",
     "check_inputs",
     "describe",
     "from_arrays",

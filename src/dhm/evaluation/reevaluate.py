@@ -6,6 +6,7 @@ from typing import Any
 
 from dhm.config import TrainConfig, parse_config, read_config
 from dhm.data import Dataset, load, split_validation
+from dhm.data.binarize import binarized
 from dhm.errors import ConfigError, DataError
 from dhm.evaluation.evaluate import evaluate
 from dhm.models.base import Model
@@ -45,6 +46,8 @@ def evaluate_run(
     given = {"dataset": dataset, "data_dir": data_dir, "n_eval_samples": n_eval_samples}
     config, data = data_of_run(run, model, **given)
     _, validation = split_validation(data.train, config.val_size, config.seed_data)
+    if config.binarize:
+        validation = binarized(validation, config.seed_data)
     return {
         "dataset": config.dataset,
         "model": model.spec.model,
@@ -58,6 +61,9 @@ def evaluate_run(
 
 def data_of_run(run: str | Path, model: Model, **given: Any) -> tuple[TrainConfig, Dataset]:
     """The options of a run, and the data that they name, checked to be as its model takes it.
+
+    Of a run with `binarize` the test images are the draws that it was tested on; training images
+    are grey.
 
     Arguments:
         run: a run folder, or a weights file in one; a weights file elsewhere needs `dataset`.
@@ -73,6 +79,8 @@ def data_of_run(run: str | Path, model: Model, **given: Any) -> tuple[TrainConfi
     if config is None and given.get("dataset") is None:
         raise ConfigError(f"{run} does not say what it was trained on: name a --dataset")
     config = config or parse_config({"model": model.spec.model, "network": model.spec.network})
+    # What the weights were trained for stands in their file, wherever that lies.
+    given = {**given, "binarize": model.spec.options.get("binarize")}
     config = replace(config, **{k: v for k, v in given.items() if v is not None}).check()
     data = load(config.dataset, data_dir=config.data_dir, seed_data=config.seed_data)
     data = data.arranged(model.spec.features)
@@ -83,6 +91,8 @@ def data_of_run(run: str | Path, model: Model, **given: Any) -> tuple[TrainConfi
             f"{_described(model.spec.shape, model.spec.dtype, model.spec.classes)}"
         )
     check_domain(model, data)
+    if config.binarize:
+        data = replace(data, test=binarized(data.test, config.seed_data))
     return config, data
 
 

@@ -34,7 +34,7 @@ from dhm.models.base import (
     semisupervised,
 )
 from dhm.models.discriminative import cross_entropy_loss
-from dhm.nn.distributions import LIKELIHOODS, observed_log_prob
+from dhm.nn.distributions import LIKELIHOODS, binary, observed_log_prob
 from dhm.nn.hybrid import HybridParts
 from dhm.nn.networks import NETWORKS
 from dhm.nn.priors import PRIORS, ClassMixture
@@ -66,6 +66,7 @@ _SMALL: dict[str, Any] = {
     "n_aux": 10,
     "n_hidden": 256,
     "hide": 0.0,
+    "binarize": False,
 }
 
 
@@ -75,6 +76,7 @@ class SupervisedHDGM(GenerativeModel):
     options: ClassVar[dict[str, dict[str, Any]]] = {
         "small": _SMALL,
         "strided": _SMALL,
+        "patches": _SMALL,
         "paper": {
             **_SMALL,
             "unsup_weight": 1.0,
@@ -87,6 +89,8 @@ class SupervisedHDGM(GenerativeModel):
         super().__init__(spec)
         options = spec.options
         self.likelihood = LIKELIHOODS[options["likelihood"]]
+        if options.get("binarize"):
+            self.likelihood = binary(self.likelihood, spec.shape)
         self.sup_weight: float = options["sup_weight"]
         self.unsup_weight: float = options["unsup_weight"]
         self.n_samples: int = options["n_samples"]

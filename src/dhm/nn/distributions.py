@@ -1,13 +1,15 @@
 """The densities p(x|z) a decoder can parametrise, and the Gaussian of every latent variable."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 from torch.distributions import Bernoulli, Distribution, Independent, Normal, constraints
 from torch.nn import functional as F
+
+from dhm.errors import ConfigError
 
 LOG_VARIANCE_FLOOR, LOG_VARIANCE_CEILING = -10.0, 20.0
 
@@ -66,7 +68,8 @@ def is_grey(p: Independent) -> bool:
 
     A draw of zeros and ones is then no image of the kind that the model has seen.
     """
-    return isinstance(p.base_dist, Bernoulli) and len(p.event_shape) == 3
+    grey = isinstance(p.base_dist, Bernoulli) and not isinstance(p.base_dist, BinaryPixels)
+    return grey and len(p.event_shape) == 3
 
 
 def draw(p: Independent, u: Callable[[], Tensor] | None = None) -> Tensor:
@@ -90,6 +93,10 @@ def draw(p: Independent, u: Callable[[], Tensor] | None = None) -> Tensor:
         return (u() >= 1 - p_entry.probs).float()
     eps = torch.finfo(torch.float32).eps / 2
     return p_entry.icdf(u().clamp(eps, 1 - eps))
+
+
+class BinaryPixels(Bernoulli):
+    """A Bernoulli of pixels that are black or white, rather than of grey levels."""
 
 
 class DiscretizedLogistic(Distribution):
@@ -174,6 +181,12 @@ def _bernoulli(parameters: Tensor, event_dims: int) -> Independent:
     return Independent(Bernoulli(logits=logits, validate_args=False), event_dims)
 
 
+def _binary(parameters: Tensor, event_dims: int) -> Independent:
+    (logits,) = parameters.float().unbind(-event_dims - 1)
+    # Unvalidated: who asks may give a grey image, which a classifier makes sense of.
+    return Independent(BinaryPixels(logits=logits, validate_args=False), event_dims)
+
+
 def _discretized_logistic(parameters: Tensor, event_dims: int) -> Independent:
     location, log_scale = parameters.float().unbind(-event_dims - 1)
     # Zero parameters mean grey with a wide scale, exp(-2); at the floor, exp(-9), one of the 256
@@ -201,3 +214,23 @@ LIKELIHOODS = {
     "gaussian": Likelihood(2, diagonal_gaussian, is_density=True, domain="real"),
     "discretized-logistic": Likelihood(2, _discretized_logistic, is_density=False, domain="bytes"),
 }
+
+
+def binary(likelihood: Likelihood, shape: tuple[int, ...]) -> Likelihood:
+    """The Bernoulli likelihood of images whose pixels are black or white: its draws are so, too.
+
+    Raises `ConfigError` for another likelihood, or for vectors.
+
+    Example:
+        >>> p = binary(LIKELIHOODS["bernoulli"], (1, 2, 2)).make(torch.zeros(1, 1, 2, 2), 3)
+        >>> draw(p).unique().tolist() in ([0.0], [1.0], [0.0, 1.0])
+        True
+    """
+    if likelihood is not LIKELIHOODS["bernoulli"] or len(shape) != 3:
+        name = next(name for name, other in LIKELIHOODS.items() if other is likelihood)
+        what = "images" if len(shape) == 3 else f"vectors of shape {shape}"
+        raise ConfigError(
+            f"--binarize draws black or white pixels of images, for --likelihood bernoulli; found "
+            f"{what} under --likelihood {name}: leave out --binarize"
+        )
+    return replace(likelihood, make=_binary)

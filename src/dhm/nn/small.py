@@ -63,6 +63,14 @@ class Classifier(ClassifierOnLatent):
         return torch.cat([from_x, z], 1)
 
 
+def decoder(
+    n_latent: int, n_hidden: int, shape: tuple[int, ...], likelihood: Likelihood
+) -> nn.Module:
+    """p(x|z) from two hidden layers."""
+    hidden = dense([n_latent, n_hidden, n_hidden])
+    return nn.Sequential(hidden, LikelihoodHead(n_hidden, shape, likelihood))
+
+
 def hybrid(
     shape: tuple[int, ...],
     n_classes: int,
@@ -72,15 +80,14 @@ def hybrid(
     n_aux: int,
     n_hidden: int,
     trunk: Callable[[tuple[int, ...]], nn.Module] = Trunk,
+    decoder: Callable[[int, int, tuple[int, ...], Likelihood], nn.Module] = decoder,
 ) -> HybridParts:
     """A shared trunk, Gaussian posteriors on it, and a decoder of two hidden layers."""
     return HybridParts(
         trunk=trunk(shape),
         encoder=Encoder(N_FEATURES, n_latent, n_aux, n_hidden),
         decoder=Decoder(
-            nn.Sequential(
-                dense([n_latent, n_hidden, n_hidden]), LikelihoodHead(n_hidden, shape, likelihood)
-            ),
+            decoder(n_latent, n_hidden, shape, likelihood),
             nn.Sequential(dense([n_latent, n_hidden]), GaussianHead(n_hidden, n_aux)),
         ),
         classifier=Classifier(n_latent, n_classes),

@@ -4,6 +4,7 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
+from dhm.data.binarize import binarized
 from dhm.errors import ConfigError, RunError
 from dhm.evaluation.reevaluate import data_of_run
 from dhm.inference.novelty import FILE, NoveltyDetector
@@ -77,6 +78,8 @@ def run_detector(
     data = prepare(dataset, config.for_model().for_classes(len(dataset.classes)))
     assert data.validation is not None, "split off by prepare"
     train, held_out = data.unlabeled or data.labeled, data.validation.x
+    if config.binarize:
+        train = binarized(train, config.seed_data)
     if len(data.validation) < ENOUGH and not train.labeled.all():
         held_out = None
     detector = NoveltyDetector.fit(model, train.x, train.y, held_out, seed=config.seed)

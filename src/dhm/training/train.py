@@ -13,6 +13,7 @@ from accelerate.utils import set_seed
 from dhm.config import TrainConfig
 from dhm.consistency.build import regularize
 from dhm.data import load
+from dhm.data.binarize import binarized
 from dhm.data.dataset import UNLABELED, Dataset, Examples
 from dhm.data.splits import hide_labels, labeled_subset, split_validation
 from dhm.errors import ConfigError, DataError, RunError
@@ -192,7 +193,10 @@ def prepare(dataset: Dataset, config: TrainConfig) -> TrainingData:
     with _naming("val_size", config.val_size):
         training, validation = split_validation(dataset.train, config.val_size, config.seed_data)
     data = training_data(training, validation, config)
-    return replace(data, test=dataset.test, symmetric=dataset.symmetric)
+    test = dataset.test
+    if config.binarize:
+        test = binarized(test, config.seed_data)
+    return replace(data, test=test, symmetric=dataset.symmetric)
 
 
 def training_data(
@@ -200,6 +204,9 @@ def training_data(
 ) -> TrainingData:
     """The parts of training examples that the options' model learns from."""
     from dhm.models.registry import model_class
+
+    if config.binarize and validation is not None:
+        validation = binarized(validation, config.seed_data)
 
     if model_class(config.model).uses_unlabeled:
         if config.n_labeled is not None:

@@ -19,6 +19,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from dhm.config import TrainConfig
 from dhm.consistency.regularized import Regularized
+from dhm.data.binarize import binarized
 from dhm.data.dataset import Examples
 from dhm.errors import ConfigError, DivergedError, RunError, one_line
 from dhm.evaluation.evaluate import METRICS, evaluate
@@ -279,15 +280,15 @@ class Trainer:
 
     def _refresh_statistics(self) -> None:
         """Give batch normalisation the statistics of training inputs under the weights to keep."""
-        x = self.feed.main.x
-        rows = drawn(self.feed.main, (self.config.seed, self.state.epoch, 3))
+        examples = self.feed.main
+        rows = drawn(examples, (self.config.seed, self.state.epoch, 3))
         n = len(rows)
         # Spread over all of them: data of one's own may be sorted by class.
         index = rows[np.linspace(0, n - 1, min(n, N_STATISTICS)).astype(np.intp)]
-        batches = (
-            to_device(x[part], self.engine.device)
-            for part in np.array_split(index, max(1, len(index) // 500))
-        )
+        parts = (examples.take(part) for part in np.array_split(index, max(1, len(index) // 500)))
+        if self.config.binarize:
+            parts = (binarized(part, self.config.seed) for part in parts)
+        batches = (to_device(part.x, self.engine.device) for part in parts)
         refresh_statistics(self.trained, self.trained.features, batches)
 
     def _check_finite(self, what: str, *values: float | None) -> None:

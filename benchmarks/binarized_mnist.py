@@ -1,0 +1,154 @@
+"""log p(x) of binarised MNIST under a hybrid that was trained for about an hour on one core.
+
+The recipe `mnist-binarized` is trained in a process of its own on one thread. Then log p(x) of test
+images, each pixel drawn once with its grey level as probability, is estimated by 5,000 importance
+samples, for the weights of the last epoch: the best by validation are so by the classifier's error.
+The images are the first of a seeded permutation, as the file begins with the easier half of MNIST;
+all of them would take hours. The classifier's error is that of all test images, drawn alike.
+
+    python benchmarks/binarized_mnist.py           # an hour and a half on a core
+    python benchmarks/binarized_mnist.py --quick   # to see that it runs; nothing is kept
+    python benchmarks/binarized_mnist.py --table   # from results/binarized_mnist.jsonl
+
+The row that is kept was measured with MALLOC_TRIM_THRESHOLD_ and MALLOC_MMAP_THRESHOLD_ set to
+4000000000: glibc otherwise gives memory back after each step and asks for it again.
+
+A seed already in the results is not measured again, nor is a network in runs/binarized_mnist
+trained again. Where the files of MNIST are not downloaded, `DHM_DATA` says where they lie.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from _runs import FOLDER, Row, markdown, read
+
+RESULTS = FOLDER / "binarized_mnist.jsonl"
+RECIPE = "mnist-binarized"
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much of everything."""
+
+    options: dict[str, int]
+    """Of training, in the place of the recipe's."""
+    n_images: int
+    n_samples: int
+    n_bound: int
+    """Samples of the bound, whose spread is that of the images alone from a few dozens on."""
+
+
+FULL = Size({}, 2000, 5000, 50)
+QUICK = Size({"epochs": 1, "n_labeled": 600, "rampdown": 0}, 10, 50, 5)
+
+
+def trained(seed: int, size: Size, runs: Path) -> Path:
+    """The folder of a run of the recipe, trained unless it is there."""
+    folder = runs / f"{RECIPE}-{seed}"
+    if not (folder / "summary.json").exists():
+        flags = [f"--{key}={value}" for key, value in {**size.options, "seed": seed}.items()]
+        where = ["--overwrite", "-l", folder.name, "--run_dir", str(runs)]
+        command = [sys.executable, "-m", "dhm", "train", "--recipe", RECIPE, *where, *flags]
+        env = os.environ | {"OMP_NUM_THREADS": "1"}
+        subprocess.run(command, check=True, env=env, stdout=subprocess.DEVNULL)
+    return folder
+
+
+def measure(seed: int, size: Size, runs: Path) -> Row:
+    """log p(x), the bound and the classifier's error on test images."""
+    import torch
+
+    import dhm
+    from dhm.evaluation.reevaluate import data_of_run
+    from dhm.inference.likelihood import elbo, log_likelihood
+
+    torch.set_num_threads(1)
+    folder = trained(seed, size, runs)
+    weights = folder / "last.safetensors"
+    model = dhm.load_model(weights)
+    _, data = data_of_run(weights, model)
+    order = np.random.default_rng(seed).permutation(len(data.test))
+    x = data.test.take(order[: size.n_images]).x
+    start = time.perf_counter()
+    log_px = log_likelihood(model, x, size.n_samples, seed=seed)
+    seconds = time.perf_counter() - start
+    bound = elbo(model, x, size.n_bound, seed=seed)
+    classifier = dhm.evaluate(model, data.test, seed=seed)
+    return {
+        "recipe": RECIPE,
+        "seed": seed,
+        "n_images": len(x),
+        "n_samples": size.n_samples,
+        "log_px": log_px.value.mean().item(),
+        "log_px_standard_error": standard_error(log_px.value.numpy()),
+        "estimates_standard_error": log_px.standard_error.mean().item(),
+        "bound": bound.value.mean().item(),
+        "bound_standard_error": standard_error(bound.value.numpy()),
+        "seconds_of_estimates": round(seconds, 1),
+        "error": classifier["error"],
+        "nll": classifier["nll"],
+        "options": {**dhm.load_recipe(RECIPE).options, **size.options},
+        "summary": json.loads((folder / "summary.json").read_text()),
+    }
+
+
+def standard_error(values: np.ndarray) -> float:
+    """Of the mean over images."""
+    return float(values.std(ddof=1) / len(values) ** 0.5)
+
+
+def table(rows: list[Row]) -> str:
+    """Markdown: a row for each run."""
+    header = ["seed", "training", "test images", "log p(x), nats", "bound, nats", "error"]
+    lines = [
+        [
+            str(row["seed"]),
+            f"{row['summary']['wall_seconds'] / 60:.0f} min",
+            f"{row['n_images']:,}",
+            f"{row['log_px']:.2f} ± {row['log_px_standard_error']:.2f}",
+            f"{row['bound']:.2f} ± {row['bound_standard_error']:.2f}",
+            f"{row['error']:.2%}",
+        ]
+        for row in rows
+    ]
+    return markdown(header, lines)
+
+
+def main(seeds: list[int], quick: bool, runs: Path) -> list[Row]:
+    """Measure what is not yet measured; of a quick look nothing is kept."""
+    rows = [] if quick else read(RESULTS)
+    done = {row["seed"] for row in rows}
+    for seed in seeds:
+        if seed in done:
+            continue
+        row = measure(seed, QUICK if quick else FULL, runs)
+        rows.append(row)
+        if not quick:
+            RESULTS.parent.mkdir(exist_ok=True)
+            with RESULTS.open("a") as file:
+                file.write(json.dumps(row) + "\n")
+    return rows
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--quick", action="store_true", help="one epoch of few images; not kept")
+    parser.add_argument("--table", action="store_true", help="print what was measured")
+    parser.add_argument("--runs", type=Path, default=Path("runs/binarized_mnist"))
+    options = parser.parse_args()
+    if options.table:
+        print(table(read(RESULTS)))
+    elif options.quick:
+        with tempfile.TemporaryDirectory() as folder:
+            print(table(main(options.seeds, True, Path(folder))))
+    else:
+        print(table(main(options.seeds, False, options.runs)))
