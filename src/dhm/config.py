@@ -22,6 +22,7 @@ Likelihood = Literal["auto", "bernoulli", "gaussian", "discretized-logistic"]
 Prior = Literal["gaussian", "classes"]
 GeneratorLoss = Literal["feature-matching", "adversarial"]
 Schedule = Literal["gaussian", "linear"]
+Keep = Literal["best", "last"]
 Algorithm = Literal["adam", "sgd"]
 Precision = Literal["no", "bf16", "fp16"]
 Augment = Literal["auto", "none", "image", "mirrored-image", "table"]
@@ -319,6 +320,11 @@ class TrainConfig:
         "stop after this many epochs without better weights by validation [never]",
         group="training",
         low=1,
+    )
+    keep: Keep = option(
+        "best",
+        "the weights that the run has in the end: best by validation, or last",
+        group="training",
     )
     seed: int = option(
         0,

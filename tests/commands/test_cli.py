@@ -325,6 +325,7 @@ VALUES: dict[str, Any] = {
     "clip_value": 0.5,
     "ema": 0.5,
     "patience": 6,
+    "keep": "last",
     "seed": 8,
     "logname": "name",
     "run_dir": "elsewhere",

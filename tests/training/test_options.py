@@ -215,6 +215,20 @@ def test_the_best_weights_are_kept_beside_the_last(
     assert not torch.equal(weights(run), weights(two))
 
 
+def test_the_last_weights_are_kept_where_they_are_asked_for(
+    trained: Trained, weights: Weights, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    errors = iter([0.5, 0.4, 0.6, 0.7])
+    monkeypatch.setattr(
+        "dhm.training.trainer.evaluate",
+        lambda *a, **k: {"error": next(errors), "nll": 1.0, "ece": 0.0},
+    )
+    run = trained(epochs=5, keep="last", patience=2, **SOFTMAX)
+    assert torch.equal(weights(run, "model.safetensors"), weights(run))
+    summary = json.loads((run / "summary.json").read_text())
+    assert summary["epochs"] == summary["best_epoch"] == 4, "patience is with validation still"
+
+
 def test_batch_sizes_and_labels(trained: Trained, turns: list[dict[str, Any]]) -> None:
     trained(model="softmax", n_labeled=60, n_batch=25, epochs=1)
     assert [len(turn["batch"].x) for turn in turns] == [20, 20, 20]

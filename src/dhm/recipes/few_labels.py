@@ -3,7 +3,7 @@
 The classifier learns from unlabelled images by agreeing with itself on weak and strong copies of
 them (FixMatch) and by telling as much as it can of one copy's class from the other's (IIC); with
 many images also from labels spread over a graph of neighbours. No more images serve for validation
-than have labels, and every choice is made on those.
+than have labels: too few to tell one epoch from another, so that the last weights are kept.
 """
 
 from typing import Any
@@ -23,5 +23,6 @@ def few_labels(dataset: str, n_labeled: int, epochs: int, **others: Any) -> dict
         "n_batch": 128,
         "n_lbl_batch": 64,
         "ema": 0.99,
+        "keep": "last",
         **others,
     }

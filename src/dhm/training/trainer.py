@@ -322,9 +322,12 @@ class Trainer:
             value = [-row["val_bound"]] if self.model.has_density else []
         better = state.best is None or value <= state.best
         if better:
-            state.best, state.best_epoch = value, state.epoch
+            state.best = value
         state.epochs_since_best = 0 if better else state.epochs_since_best + 1
-        self.recorder.weights(self.trained, better)
+        kept = better or self.config.keep == "last"
+        if kept:
+            state.best_epoch = state.epoch
+        self.recorder.weights(self.trained, kept)
 
     def _save_checkpoint(self) -> None:
         self.recorder.checkpoint(self.state.epoch, self.state.step_in_epoch)
