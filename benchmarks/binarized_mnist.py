@@ -2,16 +2,18 @@
 
 The recipe `mnist-binarized` is trained in a process of its own on one thread. Then log p(x) of test
 images, each pixel drawn once with its grey level as probability, is estimated by 5,000 importance
-samples, for the weights of the last epoch: the best by validation are so by the classifier's error.
-The images are the first of a seeded permutation, as the file begins with the easier half of MNIST;
-all of them would take hours. The classifier's error is that of all test images, drawn alike.
+samples. The images are the first of a seeded permutation, as the file begins with the easier half
+of MNIST; all of them would take hours. The classifier's error is that of all test images, drawn
+alike.
 
     python benchmarks/binarized_mnist.py           # an hour and a half on a core
     python benchmarks/binarized_mnist.py --quick   # to see that it runs; nothing is kept
     python benchmarks/binarized_mnist.py --table   # from results/binarized_mnist.jsonl
 
-The row that is kept was measured with MALLOC_TRIM_THRESHOLD_ and MALLOC_MMAP_THRESHOLD_ set to
-4000000000: glibc otherwise gives memory back after each step and asks for it again.
+The row that is kept is of the last weights, before the recipe kept these itself: its summary is of
+the best by the classifier's validation error. It was measured with MALLOC_TRIM_THRESHOLD_ and
+MALLOC_MMAP_THRESHOLD_ set to 4000000000: glibc otherwise gives memory back after each step and asks
+for it again.
 
 A seed already in the results is not measured again, nor is a network in runs/binarized_mnist
 trained again. Where the files of MNIST are not downloaded, `DHM_DATA` says where they lie.
@@ -72,9 +74,8 @@ def measure(seed: int, size: Size, runs: Path) -> Row:
 
     torch.set_num_threads(1)
     folder = trained(seed, size, runs)
-    weights = folder / "last.safetensors"
-    model = dhm.load_model(weights)
-    _, data = data_of_run(weights, model)
+    model = dhm.load_model(folder)
+    _, data = data_of_run(folder, model)
     order = np.random.default_rng(seed).permutation(len(data.test))
     x = data.test.take(order[: size.n_images]).x
     start = time.perf_counter()

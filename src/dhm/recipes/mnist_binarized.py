@@ -8,7 +8,7 @@ Network and options were chosen by the bound of validation images in runs of a f
 weights by validation would be those of the classifier, so the last are kept. bfloat16 halves the time of a step on processors that have its products, and costs time on others.
 """
 
-from dhm.recipes.recipe import Recipe
+from dhm.recipes.recipe import MEASUREMENTS, Recipe
 
 MNIST_BINARIZED = Recipe(
     name="mnist-binarized",
@@ -32,4 +32,7 @@ MNIST_BINARIZED = Recipe(
         "keep": "last",
         "precision": "bf16",
     },
+    time="54 minutes, on one of them while the other was busy",
+    expected="log p(x) -84.0 nats (2,000 test images, 5,000 samples each), error 1.0 %",
+    source=MEASUREMENTS + "binarized_mnist.jsonl",
 )
