@@ -27,7 +27,7 @@ from typing import Any
 from _runs import FOLDER, Row, markdown, measure, read, spread
 
 RESULTS = FOLDER / "estimator.jsonl"
-SEEDS = 5
+SEEDS = 3
 LABELS = (50, 500, 5000)
 TIMED = {
     "digits, all labels": ("digits", None),

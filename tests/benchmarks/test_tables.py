@@ -88,7 +88,7 @@ def test_few_labels_curves() -> None:
     rows = [row(few, few.RECIPE, seed, 0.1, curve=curve) for seed, curve in enumerate(curves)]
     ((name, *errors),) = cells(few.curves(rows))
     assert name == "digits-50"
-    assert errors[:4] == ["30.00 ± 14.14", "20.00 ± 14.14", "20.00 ± 14.14", ""]
+    assert errors[:5] == ["", "30.00 ± 14.14", "20.00 ± 14.14", "20.00 ± 14.14", ""]
 
 
 def test_label_spreading_has_the_split_of_the_run() -> None:
@@ -113,7 +113,7 @@ def test_the_control_lacks_consistency_only() -> None:
         for name, value in vars(recipe.for_model()).items()
         if value != getattr(control.for_model(), name)
     }
-    settings = {"threshold", "class_prior", "rampup"}
+    settings = {"threshold", "class_prior", "rampup", "spread_every"}
     assert differences - settings == set(recipe.methods())
 
 
@@ -208,6 +208,37 @@ def test_predictions_are_measured_in_processes_of_their_own(tmp_path: Path) -> N
     assert used["processor_seconds"] > 0 and 5e6 < used["peak_bytes"] < 5e8
     with pytest.raises(subprocess.CalledProcessError):
         predictions._dhm("predict", tmp_path)
+
+
+def test_implicit_seeds_table() -> None:
+    from dhm.config import parse_config
+
+    seeds = script("implicit_seeds")
+    for name in seeds.VARIANTS:
+        parse_config(seeds.job(name, 0)["options"]).for_model()
+    rows = [
+        {
+            **seeds.job("adversarial", seed),
+            "summary": {"test": {"error": error}},
+            "curves": {
+                "val_error": [0.9, 0.8, error, 0.02],
+                "train_nll_data": [9.0, 9.0, 0.5, 0.7],
+                "train_nll_generated": [9.0, 9.0, 0.3, 1.2],
+            },
+        }
+        for seed, error in enumerate((0.04, 0.06))
+    ]
+    rows.append(
+        {
+            **seeds.job("labels alone", 0),
+            "summary": {"test": {"error": 0.1}},
+            "curves": {"val_error": [0.9, 0.2]},
+        }
+    )
+    assert cells(seeds.table(rows)) == [
+        ["adversarial", "2", "100", "5.00 ± 1.41", "2.00 ± 0.00", "6.0", "0.60", "0.75", "1.20"],
+        ["labels alone", "1", "100", "10.00", "20.00", "20.0", "", "", ""],
+    ]
 
 
 def test_predictions_table() -> None:

@@ -81,7 +81,8 @@ def test_the_three_kinds_of_expectation() -> None:
 def test_what_is_typed_wins(trained: list[TrainConfig]) -> None:
     assert main(["train", "--recipe", "digits-50", "-e", "3", "--fixmatch", "0"]) == 130
     assert trained == [dhm.load_recipe("digits-50").config(epochs=3, fixmatch=0.0)]
-    assert trained[0].n_labeled == 50 and trained[0].methods() == ["iic"]
+    assert trained[0].n_labeled == 50
+    assert trained[0].methods() == ["iic", "label_spreading", "mixup"]
 
 
 def test_an_unknown_name_is_told_the_nearest() -> None:

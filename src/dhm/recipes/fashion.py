@@ -19,10 +19,11 @@ FASHION_100, FASHION_1000 = (
             epochs=epochs,
             lr=0.002,
             iic=iic,
-            label_spreading=1.0,
             spread_every=2,
+            rampup=1.0,
+            precision="bf16",
         ),
     )
     # With more labels the clusters that IIC finds are worth less beside them.
-    for n, iic, epochs in ((100, 1.0, 8), (1000, 0.2, 12))
+    for n, iic, epochs in ((100, 1.0, 12), (1000, 0.2, 30))
 )

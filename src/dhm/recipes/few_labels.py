@@ -1,9 +1,10 @@
 """What the recipes for few labels have in common.
 
 The classifier learns from unlabelled images by agreeing with itself on weak and strong copies of
-them (FixMatch) and by telling as much as it can of one copy's class from the other's (IIC); with
-many images also from labels spread over a graph of neighbours. No more images serve for validation
-than have labels: too few to tell one epoch from another, so that the last weights are kept.
+them (FixMatch) and between any two of them (mixup), by telling as much as it can of one copy's
+class from the other's (IIC), and from labels spread over a graph of neighbours. No more images
+serve for validation than have labels: too few to tell one epoch from another, so that the last
+weights are kept.
 """
 
 from typing import Any
@@ -19,6 +20,8 @@ def few_labels(dataset: str, n_labeled: int, epochs: int, **others: Any) -> dict
         "network": "strided",
         "fixmatch": 1.0,
         "iic": 1.0,
+        "label_spreading": 1.0,
+        "mixup": 10.0,
         "epochs": epochs,
         "n_batch": 128,
         "n_lbl_batch": 64,
