@@ -6,7 +6,7 @@ labelled images. Compute is equal too: how many epochs a variant gets is what fi
 number of seconds of training steps, by a short trial of each before its first run. The learning
 rate falls over the last half of these epochs, but 50 at most, so that every run is a finished one.
 
-    python benchmarks/methods.py --only digits-50    # 21 variants, 10 splits, 40 seconds each
+    python benchmarks/methods.py --only digits-50    # 21 variants, 10 splits, 15 seconds each
     python benchmarks/methods.py --only digits-50 --variants control fixmatch --splits 2
     python benchmarks/methods.py                     # also MNIST, 21 times 3 runs of 10 minutes
     python benchmarks/methods.py --table             # the tables, from results/methods.jsonl
@@ -85,7 +85,7 @@ class Setting:
         }
 
 
-SETTINGS = (Setting("digits-50", 10, 40.0, 5), Setting("mnist-100", 3, 600.0, 1))
+SETTINGS = (Setting("digits-50", 10, 15.0, 5), Setting("mnist-100", 3, 600.0, 1))
 
 
 def key(row: Row) -> tuple[str, str]:
