@@ -21,7 +21,8 @@ class Trunk(nn.Sequential):
     """256 features of x: convolutions with strides to 5x5 or less, one dense layer.
 
     The first convolution is 5x5 with stride 3, or 3x3 where images are small or a strip narrower
-    than that leaves room for; those that follow are 3x3 with stride 2. Two dense layers for vectors. Batch normalisation after each.
+    than that leaves room for; those that follow are 3x3 with stride 2. Two dense layers for
+    vectors. Batch normalisation after each.
     """
 
     def __init__(self, shape: tuple[int, ...]) -> None:
