@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dhm.commands.common import print_summary
-from dhm.config import TrainConfig, from_words, option_type, parse_config, read_config
+from dhm.config import TrainConfig, changed, from_words, option_type, parse_config, read_config
 from dhm.errors import ConfigError, RunError
 
 # What may change when a run goes on: how long and where, not what it computes.
@@ -72,11 +72,7 @@ def run(options: argparse.Namespace) -> None:
     names = {f.name for f in fields(TrainConfig)}
     given = from_words({name: word for name, word in vars(options).items() if name in names})
     values = _resumed_options(options, given) if options.resume else _prepared_options(options)
-    # Two names of one thing: what is typed takes the other's place, too.
-    for name, other in (("count", "n_labeled"), ("n_labeled", "count")):
-        if name in given:
-            values.pop(other, None)
-    config = parse_config(values | given)
+    config = parse_config(changed(values, given))
     from dhm.training.train import train
 
     summary = train(
