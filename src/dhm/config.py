@@ -389,9 +389,7 @@ class TrainConfig:
         if self.count is not None and self.n_labeled is not None:
             raise ConfigError("--count and --n_labeled say the same: give one of them")
         if self.prior == "classes" and self.n_samples not in (None, 1):
-            raise ConfigError(
-                "--prior classes bounds log p(x, y) by one sample: leave out --n_samples"
-            )
+            raise ConfigError("--prior classes bounds log p(x, y) by one sample: use --n_samples 1")
         if self.alg == "sgd" and (self.b1 is not None or self.b2 is not None):
             raise ConfigError("--b1 and --b2 are Adam's: they cannot be used with --alg sgd")
         return self
@@ -502,7 +500,7 @@ def changed(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, 
     """
     merged = {**values, **changes}
     twins = {"count": "n_labeled", "n_labeled": "count"}
-    gone = {twin for name, twin in twins.items() if name in changes}
+    gone = {twin for name, twin in twins.items() if changes.get(name) is not None}
     if changes.get("alg") == "sgd":
         gone |= {"b1", "b2"}
     for f in fields(TrainConfig):

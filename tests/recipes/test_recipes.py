@@ -110,6 +110,7 @@ def test_settings_that_are_typed_themselves_are_refused_where_they_mean_nothing(
         load("mnist-100").config(label_spreading=0.0, spread_every=3)
     with pytest.raises(ConfigError, match="--count and --n_labeled say the same"):
         load("digits-50").config(count=3, n_labeled=30)
+    assert load("digits-50").config(count=None).n_labeled == 50
 
 
 def test_an_unknown_name_is_told_the_nearest() -> None:
