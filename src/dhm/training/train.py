@@ -14,7 +14,7 @@ from dhm.config import TrainConfig
 from dhm.consistency.build import regularize
 from dhm.data import load
 from dhm.data.binarize import binarized
-from dhm.data.dataset import UNLABELED, Dataset, Examples
+from dhm.data.dataset import Dataset, Examples
 from dhm.data.splits import hide_labels, labeled_subset, split_validation
 from dhm.errors import ConfigError, DataError, RunError
 from dhm.evaluation.evaluate import evaluate
@@ -51,6 +51,11 @@ class TrainingData:
     test: Examples | None = None
     symmetric: bool = False
     """As in `Dataset`."""
+
+    @property
+    def main(self) -> Examples:
+        """The examples that an epoch goes through."""
+        return self.labeled if self.unlabeled is None else self.unlabeled
 
 
 def train(
@@ -91,7 +96,7 @@ def train(
     config = fill_in(config, data, engine.num_processes)
     set_seed(config.seed)  # the same weights in every process
     # The scaling of inputs, too, is learnt from the examples that are trained on, and no others.
-    seen = replace(dataset, train=data.unlabeled or data.labeled)
+    seen = replace(dataset, train=data.main)
     model = build_model(config.model, config.network, seen, config.own_options())
     if config.reload is not None and not resume:
         copy_weights(model, load_model(config.reload), config.reload)
@@ -182,7 +187,7 @@ def make_trainer(
         first, _ = next(replace(feed, process=0, n_processes=1).epoch(0))
         model.to(engine.device).initialize(first)
     # After that: methods may keep a copy of the weights.
-    objective = regularize(model, config, data.unlabeled or data.labeled, data.symmetric)
+    objective = regularize(model, config, data.main, data.symmetric)
     trainer = Trainer(objective, feed, data.validation, config, engine, recorder, show)
     set_seed(config.seed, device_specific=True)  # but noise of its own for each
     return trainer
@@ -208,20 +213,14 @@ def training_data(
     if config.binarize and validation is not None:
         validation = binarized(validation, config.seed_data)
 
-    if model_class(config.model).uses_unlabeled:
-        if config.n_labeled is not None:
-            with _naming("n_labeled", config.n_labeled):
-                training = hide_labels(training, config.n_labeled, config.seed_data)
-        labeled = training.take((training.y != UNLABELED).nonzero()[0])
-        return TrainingData(labeled, training, validation)
+    uses_unlabeled = model_class(config.model).uses_unlabeled
     if config.n_labeled is not None:
+        choose = hide_labels if uses_unlabeled else labeled_subset
         with _naming("n_labeled", config.n_labeled):
-            labeled = labeled_subset(training, config.n_labeled, config.seed_data)
-    elif (training.y == UNLABELED).any():
-        labeled = training.take((training.y != UNLABELED).nonzero()[0])
-    else:
-        labeled = training
-    return TrainingData(labeled, None, validation)
+            training = choose(training, config.n_labeled, config.seed_data)
+    known = training.labeled
+    labeled = training if known.all() else training.take(known.nonzero()[0])
+    return TrainingData(labeled, training if uses_unlabeled else None, validation)
 
 
 @contextmanager
@@ -236,7 +235,7 @@ def _naming(option: str, value: float) -> Iterator[None]:
 
 def fill_in(config: TrainConfig, data: TrainingData, n_processes: int) -> TrainConfig:
     """Give the options that depend on the number of examples their values, and check them."""
-    n = epoch_size(data.labeled if data.unlabeled is None else data.unlabeled)
+    n = epoch_size(data.main)
     usual_batch = config.usual("n_batch")
     n_batch = config.n_batch if config.n_batch is not None else min(usual_batch, n)
     if n_batch > n:
@@ -271,7 +270,7 @@ def summarize(
     evaluated = {"seed": config.seed, "engine": engine}
     validation = evaluate(model, data.validation, **evaluated)
     test = evaluate(model, data.test, config.n_eval_samples, **evaluated)
-    n_train = len(data.labeled if data.unlabeled is None else data.unlabeled)
+    n_train = len(data.main)
     examples = state.step * (n_train / ceil(n_train / _value(config.n_batch)))
     return {
         "dataset": config.dataset,
