@@ -11,11 +11,6 @@ from dhm.commands.common import print_summary
 from dhm.config import TrainConfig, changed, from_words, option_type, parse_config, read_config
 from dhm.errors import ConfigError, RunError
 
-# What may change when a run goes on: how long and where, not what it computes.
-FREE_ON_RESUME = {
-    *("epochs", "patience", "logname", "run_dir", "data_dir", "device"),
-    *("picture_every", "checkpoint_every"),
-}
 METAVARS = {int: "N", float: "X", str: "NAME", bool: "true|false"}
 
 
@@ -106,7 +101,7 @@ def _prepared_options(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _resumed_options(options: argparse.Namespace, given: dict[str, Any]) -> dict[str, Any]:
-    """The options a run was started with; those typed again must agree, but for its length."""
+    """The options that a run was started with."""
     if options.overwrite:
         raise ConfigError("--resume and --overwrite contradict each other")
     for name in ("config", "recipe"):
@@ -117,9 +112,4 @@ def _resumed_options(options: argparse.Namespace, given: dict[str, Any]) -> dict
     folder = Path(given.get("run_dir", TrainConfig.run_dir)) / given["logname"]
     if not (folder / "config.yaml").is_file():
         raise RunError(f"no run at {folder} to resume")
-    values = read_config(folder / "config.yaml")
-    for name in given.keys() - FREE_ON_RESUME:
-        if given[name] != values.get(name):
-            started = f"with {values[name]}" if name in values else "without"
-            raise ConfigError(f"--{name} {given[name]}: the run {folder} was started {started}")
-    return values
+    return read_config(folder / "config.yaml")

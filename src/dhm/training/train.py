@@ -3,14 +3,14 @@
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from accelerate.utils import set_seed
 
-from dhm.config import TrainConfig
+from dhm.config import TrainConfig, parse_config, read_config
 from dhm.consistency.build import regularize
 from dhm.data import load
 from dhm.data.binarize import binarized
@@ -34,6 +34,12 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
 TARGET_STEPS = 4000
+
+# What may change when a run goes on: how long and where, not what it computes.
+FREE_ON_RESUME = {
+    *("epochs", "patience", "logname", "run_dir", "data_dir", "device"),
+    *("picture_every", "checkpoint_every"),
+}
 
 T = TypeVar("T")
 
@@ -65,7 +71,9 @@ def train(
 
     Arguments:
         config: the options.
-        resume: go on with the run of this name from its last checkpoint.
+        resume: go on with the run of this name from its last checkpoint, under its own options:
+            those that are None are taken from it, and others than it had are refused, but for its
+            length and its place.
         overwrite: replace the run of this name.
         progress: print a line an epoch (and a bar on a terminal) to standard error.
 
@@ -80,11 +88,14 @@ def train(
         >>> 0 <= summary["test"]["error"] <= 1
         True
     """
-    config = config.check().for_model()
+    config = config.check()
     if overwrite and (resume or config.logname is None):
         raise ConfigError("--overwrite needs --logname, and contradicts --resume")
-    engine = make_engine(config.device, config.precision)
     run = _find_run(config, resume, overwrite)
+    if resume:
+        config = _as_started(config, _value(run))
+    config = config.for_model()
+    engine = make_engine(config.device, config.precision)
     with engine.local_main_process_first():
         dataset = load(
             config.dataset,
@@ -308,6 +319,21 @@ def _find_run(config: TrainConfig, resume: bool, overwrite: bool) -> RunFolder |
     elif run.latest_checkpoint() is None:
         raise RunError(f"no checkpoint in {run.path} to resume from")
     return run
+
+
+def _as_started(config: TrainConfig, run: RunFolder) -> TrainConfig:
+    """The options with the run's own where they say nothing; `ConfigError` where they differ."""
+    started = parse_config(read_config(run.config))
+    taken: dict[str, Any] = {}
+    for f in fields(TrainConfig):
+        ours, theirs = getattr(config, f.name), getattr(started, f.name)
+        if ours is None:
+            taken[f.name] = theirs
+        elif ours != theirs and f.name not in FREE_ON_RESUME:
+            # Other splits, above all, would train on what the run so far was validated on.
+            how = "without" if theirs is None else f"with {theirs}"
+            raise ConfigError(f"--{f.name} {ours}: the run {run.path} was started {how}")
+    return replace(config, **taken)
 
 
 def _make_run(run: RunFolder | None, config: TrainConfig, overwrite: bool) -> RunFolder:
