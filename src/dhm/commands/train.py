@@ -89,15 +89,15 @@ def run(options: argparse.Namespace) -> None:
 
 def _prepared_options(options: argparse.Namespace) -> dict[str, Any]:
     """The options that a recipe or a file gives."""
-    if options.recipe and options.config:
+    if None not in (options.recipe, options.config):
         raise ConfigError(
             "--recipe and --config contradict each other: both give options; leave one out"
         )
-    if options.recipe:
+    if options.recipe is not None:
         from dhm.recipes import load as load_recipe
 
         return dict(load_recipe(options.recipe).options)
-    return read_config(options.config) if options.config else {}
+    return {} if options.config is None else read_config(options.config)
 
 
 def _resumed_options(options: argparse.Namespace, given: dict[str, Any]) -> dict[str, Any]:
@@ -105,7 +105,7 @@ def _resumed_options(options: argparse.Namespace, given: dict[str, Any]) -> dict
     if options.overwrite:
         raise ConfigError("--resume and --overwrite contradict each other")
     for name in ("config", "recipe"):
-        if getattr(options, name):
+        if getattr(options, name) is not None:
             raise ConfigError(f"--resume takes the run's own options: leave out --{name}")
     if "logname" not in given:
         raise ConfigError("--resume needs --logname: the name of the run to go on with")
