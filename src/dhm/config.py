@@ -389,9 +389,7 @@ class TrainConfig:
         if self.count is not None and self.n_labeled is not None:
             raise ConfigError("--count and --n_labeled say the same: give one of them")
         if self.prior == "classes" and self.n_samples not in (None, 1):
-            raise ConfigError(
-                "--prior classes bounds log p(x, y) by one sample: leave out --n_samples"
-            )
+            raise ConfigError("--prior classes bounds log p(x, y) by one sample: use --n_samples 1")
         if self.alg == "sgd" and (self.b1 is not None or self.b2 is not None):
             raise ConfigError("--b1 and --b2 are Adam's: they cannot be used with --alg sgd")
         return self
@@ -487,6 +485,29 @@ def parse_config(values: Mapping[str, Any]) -> TrainConfig:
         if name not in names:
             raise ConfigError(f"unknown option {name!r}{did_you_mean(str(name), names)}")
     return TrainConfig(**values).check()
+
+
+def changed(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of a recipe or a file with others in their place.
+
+    Those that the changes leave without a meaning go, since nobody could leave them out: the
+    settings of methods that are switched off, Adam's of another optimiser, and the number of labels
+    under its other name.
+
+    Example:
+        >>> changed({"vat": 1.0, "vat_epsilon": 0.2, "lr": 0.1}, {"vat": 0.0})
+        {'vat': 0.0, 'lr': 0.1}
+    """
+    merged = {**values, **changes}
+    twins = {"count": "n_labeled", "n_labeled": "count"}
+    gone = {twin for name, twin in twins.items() if changes.get(name) is not None}
+    if changes.get("alg") == "sgd":
+        gone |= {"b1", "b2"}
+    for f in fields(TrainConfig):
+        users = set(f.metadata["used_by"])
+        if not users.isdisjoint(changes) and not any(merged.get(user) for user in users):
+            gone.add(f.name)
+    return {name: value for name, value in merged.items() if name in changes or name not in gone}
 
 
 def from_words(words: Mapping[str, Any]) -> dict[str, Any]:

@@ -67,6 +67,8 @@ def fails(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
         ("train --recipe digit-50", "unknown recipe 'digit-50'; did you mean 'digits-50'?"),
         ("train --recipe digits-50 --config c", "--recipe and --config contradict each other"),
         ("train --recipe digits-50 --model softmax", "--n_lbl_batch cannot be used with --model"),
+        ("train --recipe=", "unknown recipe ''"),
+        ("train --config=", "cannot read the config file"),
         ("train --recipe digits-50 -e 0", "--epochs should be at least 1"),
         ("train --overwrite", "--overwrite needs --logname"),
         ("train -l a/b", "--logname is the name of one folder"),

@@ -76,6 +76,20 @@ def test_every_method_on_every_model(
 
 
 @pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("network", ["small", "mlp"])
+def test_what_samples_are_made_by_is_left_alone(
+    name: str, network: str, make_model: Make, make_task: Make, make_views: Make
+) -> None:
+    """A generator's running statistics are of z from the prior, whatever else passes through it."""
+    model = make_model("semisup-ali", network=network).train()
+    before = {key: value.clone() for key, value in model.generator.state_dict().items()}
+    method = method_class(name)(make_task(model))
+    method.start_epoch(model, 1)
+    method(make_views(model))
+    assert all(torch.equal(value, before[k]) for k, value in model.generator.state_dict().items())
+
+
+@pytest.mark.parametrize("name", METHODS)
 def test_consistent_and_certain_predictions_cost_nothing(
     name: str, linear: Make, make_task: Make, make_views: Make
 ) -> None:

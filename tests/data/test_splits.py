@@ -57,8 +57,13 @@ def test_label_subsets_are_balanced_and_agree(y: list[int], seed: int, n: int) -
     counts = np.unique(examples.y[examples.labeled], return_counts=True)[1]
     each, extra = divmod(n, len(counts))
     if n < len(counts) or counts.min() < each or (counts > each).sum() < extra:
-        with pytest.raises(DataError, match="n_labeled"):
+        with pytest.raises(DataError, match="n_labeled") as refused:
             labeled_subset(examples, n, seed)
+        if n >= len(counts):
+            most = int(str(refused.value).split("at most ")[1].split()[0])
+            assert len(labeled_subset(examples, most, seed)) == most < n
+            with pytest.raises(DataError):
+                labeled_subset(examples, most + 1, seed)
         return
     few, hidden = labeled_subset(examples, n, seed), hide_labels(examples, n, seed)
     per_class = np.unique(few.y, return_counts=True)[1]
@@ -113,7 +118,7 @@ def test_nothing_left_to_train_on_is_refused() -> None:
 @pytest.mark.parametrize("choose", [labeled_subset, hide_labels])
 def test_label_counts_that_cannot_be_met_are_refused(choose: Any) -> None:
     examples = numbered([0] * 50 + [1] * 3 + [2] * 50)
-    with pytest.raises(DataError, match="class 1 has only 3"):
+    with pytest.raises(DataError, match="the smallest has only 3; at most 11 can be drawn"):
         choose(examples, 30)
     with pytest.raises(DataError, match="each of the 3 classes, got 2"):
         choose(examples, 2)

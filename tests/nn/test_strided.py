@@ -36,6 +36,11 @@ def test_its_convolutions_are_less_work(shape: tuple[int, ...]) -> None:
     assert work[1] < work[0]
 
 
+@pytest.mark.parametrize("shape", [(1, 1, 1), (1, 1, 30), (3, 40, 2), (1, 3, 20)])
+def test_strips_of_any_width(shape: tuple[int, ...]) -> None:
+    assert strided.Trunk(shape)(torch.zeros(2, *shape)).shape == (2, 256)
+
+
 @pytest.mark.parametrize(
     ("shape", "n_layers"), [((1, 5, 7), 3), ((1, 28, 28), 3), ((3, 64, 64), 5), ((6,), 2)]
 )

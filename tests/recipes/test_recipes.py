@@ -85,6 +85,35 @@ def test_what_is_typed_wins(trained: list[TrainConfig]) -> None:
     assert trained[0].methods() == ["iic", "label_spreading", "mixup"]
 
 
+@pytest.mark.parametrize(
+    ("name", "typed", "gone"),
+    [
+        ("mnist-100", {"label_spreading": 0.0}, {"spread_every"}),
+        ("svhn-1000-original", {"pi_model": 0.0}, {"rampup"}),
+        ("svhn-1000-original", {"pi_model": 0.0, "vat": 1.0}, set()),
+        ("mnist-original", {"alg": "sgd"}, {"b1", "b2"}),
+        ("digits-50", {"count": 3}, {"n_labeled"}),
+    ],
+)
+def test_what_is_typed_takes_its_settings_along(
+    name: str, typed: dict[str, object], gone: set[str], trained: list[TrainConfig]
+) -> None:
+    recipe = load(name)
+    words = [word for option, value in typed.items() for word in (f"--{option}", str(value))]
+    assert main(["train", "--recipe", name, *words]) == 130
+    kept = {k: v for k, v in recipe.options.items() if k not in gone}
+    assert trained == [TrainConfig(**{**kept, **typed})] == [recipe.config(**typed)]
+    trained[0].for_model()
+
+
+def test_settings_that_are_typed_themselves_are_refused_where_they_mean_nothing() -> None:
+    with pytest.raises(ConfigError, match="--spread_every is a setting of"):
+        load("mnist-100").config(label_spreading=0.0, spread_every=3)
+    with pytest.raises(ConfigError, match="--count and --n_labeled say the same"):
+        load("digits-50").config(count=3, n_labeled=30)
+    assert load("digits-50").config(count=None).n_labeled == 50
+
+
 def test_an_unknown_name_is_told_the_nearest() -> None:
     with pytest.raises(ConfigError, match="did you mean 'fashion-100'"):
         load("fashion100")

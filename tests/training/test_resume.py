@@ -15,6 +15,7 @@ import torch
 
 from dhm import TrainConfig
 from dhm.cli import main
+from dhm.config import read_config
 from dhm.errors import ConfigError, RunError
 from dhm.training.progress import Progress
 
@@ -199,6 +200,32 @@ def test_a_finished_run_is_extended_by_more_epochs(trained: Trained, assert_same
     assert "epochs: 3" in (extended / "config.yaml").read_text()
     with pytest.raises(ConfigError, match="--epochs 2 is fewer than the 3"):
         trained(resume=True, epochs=2, rampdown=0)
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("seed_data", 1, "--seed_data 1: the run .* was started with 0"),
+        ("reload", "y", "--reload y: the run .* was started without"),
+        ("keep", "last", "--keep last: .* with best"),
+        ("model", "softmax", "--model softmax: .* with supervised-hdgm"),
+    ],
+)
+def test_a_run_does_not_go_on_as_another(
+    trained: Trained, option: str, value: Any, message: str
+) -> None:
+    run = trained()
+    before = (run / "config.yaml").read_text()
+    with pytest.raises(ConfigError, match=message):
+        trained(resume=True, epochs=3, **{option: value})
+    assert (run / "config.yaml").read_text() == before
+
+
+def test_what_is_left_open_is_as_the_run_was_started(trained: Trained) -> None:
+    trained(rampdown=0, n_batch=30)
+    run = trained(resume=True, epochs=4, n_batch=None)
+    options = read_config(run / "config.yaml")
+    assert (options["epochs"], options["rampdown"], options["n_batch"]) == (4, 0, 30)
 
 
 def test_a_run_without_its_summary_gets_it(trained: Trained) -> None:

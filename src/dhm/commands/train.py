@@ -8,14 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from dhm.commands.common import print_summary
-from dhm.config import TrainConfig, from_words, option_type, parse_config, read_config
+from dhm.config import TrainConfig, changed, from_words, option_type, parse_config, read_config
 from dhm.errors import ConfigError, RunError
 
-# What may change when a run goes on: how long and where, not what it computes.
-FREE_ON_RESUME = {
-    *("epochs", "patience", "logname", "run_dir", "data_dir", "device"),
-    *("picture_every", "checkpoint_every"),
-}
 METAVARS = {int: "N", float: "X", str: "NAME", bool: "true|false"}
 
 
@@ -72,11 +67,7 @@ def run(options: argparse.Namespace) -> None:
     names = {f.name for f in fields(TrainConfig)}
     given = from_words({name: word for name, word in vars(options).items() if name in names})
     values = _resumed_options(options, given) if options.resume else _prepared_options(options)
-    # Two names of one thing: what is typed takes the other's place, too.
-    for name, other in (("count", "n_labeled"), ("n_labeled", "count")):
-        if name in given:
-            values.pop(other, None)
-    config = parse_config(values | given)
+    config = parse_config(changed(values, given))
     from dhm.training.train import train
 
     summary = train(
@@ -98,32 +89,27 @@ def run(options: argparse.Namespace) -> None:
 
 def _prepared_options(options: argparse.Namespace) -> dict[str, Any]:
     """The options that a recipe or a file gives."""
-    if options.recipe and options.config:
+    if None not in (options.recipe, options.config):
         raise ConfigError(
             "--recipe and --config contradict each other: both give options; leave one out"
         )
-    if options.recipe:
+    if options.recipe is not None:
         from dhm.recipes import load as load_recipe
 
         return dict(load_recipe(options.recipe).options)
-    return read_config(options.config) if options.config else {}
+    return {} if options.config is None else read_config(options.config)
 
 
 def _resumed_options(options: argparse.Namespace, given: dict[str, Any]) -> dict[str, Any]:
-    """The options a run was started with; those typed again must agree, but for its length."""
+    """The options that a run was started with."""
     if options.overwrite:
         raise ConfigError("--resume and --overwrite contradict each other")
     for name in ("config", "recipe"):
-        if getattr(options, name):
+        if getattr(options, name) is not None:
             raise ConfigError(f"--resume takes the run's own options: leave out --{name}")
     if "logname" not in given:
         raise ConfigError("--resume needs --logname: the name of the run to go on with")
     folder = Path(given.get("run_dir", TrainConfig.run_dir)) / given["logname"]
     if not (folder / "config.yaml").is_file():
         raise RunError(f"no run at {folder} to resume")
-    values = read_config(folder / "config.yaml")
-    for name in given.keys() - FREE_ON_RESUME:
-        if given[name] != values.get(name):
-            started = f"with {values[name]}" if name in values else "without"
-            raise ConfigError(f"--{name} {given[name]}: the run {folder} was started {started}")
-    return values
+    return read_config(folder / "config.yaml")

@@ -7,6 +7,7 @@ from dhm.consistency.base import ConsistencyMethod, Task, Views
 from dhm.consistency.vat import adversarial_direction, divergence, without_noise
 from dhm.errors import ConfigError
 from dhm.models.base import LatentModel
+from dhm.nn.batch_norm import statistics_kept
 
 
 class LatentVAT(ConsistencyMethod):
@@ -31,7 +32,8 @@ class LatentVAT(ConsistencyMethod):
     def forward(self, views: Views) -> Tensor:
         model = views.model
         assert isinstance(model, LatentModel)
-        with without_noise(views.model):
+        # Samples are made by a generator with statistics of z from the prior, not of these.
+        with without_noise(model), statistics_kept(model):
             with torch.no_grad():
                 z = model.encode(model.standardize.inverse(views.inputs))
                 target = views.logits(model.decode(z)).log_softmax(1)

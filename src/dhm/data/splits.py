@@ -103,18 +103,20 @@ def _balanced(examples: Examples, n: int, seed: int) -> NDArray[np.intp]:
             f"n_labeled: expected at least one example for each of the {len(classes)} classes, "
             f"got {n}"
         )
+    # Of each class as many as the smallest has, and one more of those that have it.
+    least = int(counts.min())
+    most = least * len(classes) + int((counts > least).sum())
+    if n > most:
+        raise DataError(
+            f"n_labeled: {n} labelled examples need up to {-(-n // len(classes))} of a class, but "
+            f"the smallest has only {least}; at most {most} can be drawn"
+        )
     rng = _rng(seed)
     each, extra = divmod(n, len(classes))
     take = np.full(len(classes), each)
     if extra:
         roomy = rng.permutation(np.flatnonzero(counts > each))
         take[roomy[:extra]] += 1
-    if (counts < take).any() or take.sum() < n:
-        least = int(counts.argmin())
-        raise DataError(
-            f"n_labeled: {n} labelled examples need {math.ceil(n / len(classes))} of a class, but "
-            f"class {classes[least]} has only {counts[least]}"
-        )
     return _draw(examples.y, classes, take, rng)
 
 

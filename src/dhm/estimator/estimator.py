@@ -478,7 +478,7 @@ class HybridClassifier(
             raise
 
     def _new_model(self, data: TrainingData, config: TrainConfig) -> Model:
-        seen = data.unlabeled or data.labeled
+        seen = data.main
         if seen.weight is not None:
             seen = seen.take(drawn(seen, (config.seed, 0, 2)))
         classes = tuple(str(name) for name in self.classes_)

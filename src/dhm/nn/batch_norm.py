@@ -1,6 +1,7 @@
 """Batch normalisation, and statistics of it that belong to the weights they are used with."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -89,3 +90,27 @@ def refresh_statistics(
             layer.momentum = momentum
         for module, mode in training:
             module.training = mode
+
+
+@contextmanager
+def statistics_kept(network: nn.Module) -> Iterator[None]:
+    """Within it layers normalise as ever, but their running statistics stay as they are.
+
+    Example:
+        >>> layer = BatchNorm(1)
+        >>> with statistics_kept(layer):
+        ...     layer(torch.tensor([[1.0], [3.0]])).round(decimals=3)
+        tensor([[-1.],
+                [ 1.]], grad_fn=<RoundBackward1>)
+        >>> layer.running_mean
+        tensor([0.])
+    """
+    layers = [layer for layer in network.modules() if isinstance(layer, BatchNorm)]
+    momenta = [layer.momentum for layer in layers]
+    for layer in layers:
+        layer.momentum = 0.0
+    try:
+        yield
+    finally:
+        for layer, momentum in zip(layers, momenta, strict=True):
+            layer.momentum = momentum

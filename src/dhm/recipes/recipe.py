@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dhm.config import TrainConfig, parse_config
+from dhm.config import TrainConfig, changed, parse_config
 
 MEASUREMENTS = "benchmarks/results/"
 """Where the files with our own measurements lie in the repository."""
@@ -63,4 +63,4 @@ class Recipe:
             >>> Recipe("quick", "digits", {"epochs": 5}).config(seed=1).epochs
             5
         """
-        return parse_config({**self.options, **changes})
+        return parse_config(changed(self.options, changes))

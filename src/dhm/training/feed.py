@@ -100,11 +100,6 @@ class Feed:
         """The examples that an epoch goes through."""
         return self.labeled if self.unlabeled is None else self.unlabeled
 
-    @property
-    def steps_per_epoch(self) -> int:
-        """Batches in one epoch."""
-        return ceil(self.n_main / self.n_batch)
-
     def epoch(self, epoch: int, first_step: int = 0) -> Iterator[tuple[Batch, float]]:
         """Batches from a step on, each with the factor of its loss before processes are averaged.
 

@@ -63,8 +63,8 @@ def train_in_memory(
         trainer.fit()
     except KeyboardInterrupt:
         interrupted = True
-    if recorder.best is not None:
-        model.load_state_dict(recorder.best)
+    if recorder.kept is not None:
+        model.load_state_dict(recorder.kept)
     model.eval()
     states = {name: made.optimizer.state_dict() for name, made in trainer.optimizers.items()}
     return Outcome(recorder.history, states, interrupted)

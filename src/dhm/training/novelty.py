@@ -77,7 +77,7 @@ def run_detector(
         print("dhm: fitting the novelty detector to the run's data", file=sys.stderr)
     data = prepare(dataset, config.for_model().for_classes(len(dataset.classes)))
     assert data.validation is not None, "split off by prepare"
-    train, held_out = data.unlabeled or data.labeled, data.validation.x
+    train, held_out = data.main, data.validation.x
     if config.binarize:
         train = binarized(train, config.seed_data)
     if len(data.validation) < ENOUGH and not train.labeled.all():

@@ -21,8 +21,8 @@ Row = dict[str, Any]
 class Recorder(Protocol):
     """Whom the loop tells what happens; in every process, after the same steps."""
 
-    def weights(self, model: Model, better: bool) -> None:
-        """After an epoch: its weights, and whether none before were better."""
+    def weights(self, model: Model, kept: bool) -> None:
+        """After an epoch: its weights, and whether the run is to have them, so far, in the end."""
 
     def epoch(self, model: Model, history: Sequence[Row], finished: bool) -> bool:
         """After that: a row for each epoch so far. True ends training here."""
@@ -44,11 +44,11 @@ class InFolder:
         self.run, self.engine = run, engine
         self.on_picture, self.picture_every = on_picture, picture_every
 
-    def weights(self, model: Model, better: bool) -> None:
-        """Write the last weights, and the best."""
+    def weights(self, model: Model, kept: bool) -> None:
+        """Write the last weights, and those that are kept."""
         if self.engine.is_main_process:
             with writing(str(self.run.weights)):
-                if better:
+                if kept:
                     save_model(model, self.run.weights)
                 save_model(model, self.run.last_weights)
 
@@ -89,17 +89,17 @@ class InFolder:
 
 
 class InMemory:
-    """The best weights so far, and the figures; an epoch may be the last by a callback's word."""
+    """The weights to keep so far, and the figures; a callback may make an epoch the last."""
 
     def __init__(self, on_epoch: Callable[[Row], bool]) -> None:
         self.on_epoch = on_epoch
-        self.best: dict[str, Tensor] | None = None
+        self.kept: dict[str, Tensor] | None = None
         self.history: list[Row] = []
 
-    def weights(self, model: Model, better: bool) -> None:
-        """Keep a copy of the best."""
-        if better:
-            self.best = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    def weights(self, model: Model, kept: bool) -> None:
+        """Hold a copy of those that are kept."""
+        if kept:
+            self.kept = {name: tensor.clone() for name, tensor in model.state_dict().items()}
 
     def epoch(self, model: Model, history: Sequence[Row], finished: bool) -> bool:
         """Keep the figures and pass them on."""

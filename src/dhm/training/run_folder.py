@@ -52,7 +52,7 @@ class RunFolder:
 
     @property
     def weights(self) -> Path:
-        """The best weights by validation."""
+        """The weights that the run has in the end: the best by validation, or the last."""
         return self.path / "model.safetensors"
 
     @property

@@ -3,18 +3,18 @@
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from accelerate.utils import set_seed
 
-from dhm.config import TrainConfig
+from dhm.config import TrainConfig, parse_config, read_config
 from dhm.consistency.build import regularize
 from dhm.data import load
 from dhm.data.binarize import binarized
-from dhm.data.dataset import UNLABELED, Dataset, Examples
+from dhm.data.dataset import Dataset, Examples
 from dhm.data.splits import hide_labels, labeled_subset, split_validation
 from dhm.errors import ConfigError, DataError, RunError
 from dhm.evaluation.evaluate import evaluate
@@ -35,6 +35,12 @@ if TYPE_CHECKING:
 
 TARGET_STEPS = 4000
 
+# What may change when a run goes on: how long and where, not what it computes.
+FREE_ON_RESUME = {
+    *("epochs", "patience", "logname", "run_dir", "data_dir", "device"),
+    *("picture_every", "checkpoint_every"),
+}
+
 T = TypeVar("T")
 
 
@@ -52,6 +58,11 @@ class TrainingData:
     symmetric: bool = False
     """As in `Dataset`."""
 
+    @property
+    def main(self) -> Examples:
+        """The examples that an epoch goes through."""
+        return self.labeled if self.unlabeled is None else self.unlabeled
+
 
 def train(
     config: TrainConfig, *, resume: bool = False, overwrite: bool = False, progress: bool = True
@@ -60,7 +71,9 @@ def train(
 
     Arguments:
         config: the options.
-        resume: go on with the run of this name from its last checkpoint.
+        resume: go on with the run of this name from its last checkpoint, under its own options:
+            those that are None are taken from it, and others than it had are refused, but for its
+            length and its place.
         overwrite: replace the run of this name.
         progress: print a line an epoch (and a bar on a terminal) to standard error.
 
@@ -75,11 +88,14 @@ def train(
         >>> 0 <= summary["test"]["error"] <= 1
         True
     """
-    config = config.check().for_model()
+    config = config.check()
     if overwrite and (resume or config.logname is None):
         raise ConfigError("--overwrite needs --logname, and contradicts --resume")
-    engine = make_engine(config.device, config.precision)
     run = _find_run(config, resume, overwrite)
+    if resume:
+        config = _as_started(config, _value(run))
+    config = config.for_model()
+    engine = make_engine(config.device, config.precision)
     with engine.local_main_process_first():
         dataset = load(
             config.dataset,
@@ -91,7 +107,7 @@ def train(
     config = fill_in(config, data, engine.num_processes)
     set_seed(config.seed)  # the same weights in every process
     # The scaling of inputs, too, is learnt from the examples that are trained on, and no others.
-    seen = replace(dataset, train=data.unlabeled or data.labeled)
+    seen = replace(dataset, train=data.main)
     model = build_model(config.model, config.network, seen, config.own_options())
     if config.reload is not None and not resume:
         copy_weights(model, load_model(config.reload), config.reload)
@@ -182,7 +198,7 @@ def make_trainer(
         first, _ = next(replace(feed, process=0, n_processes=1).epoch(0))
         model.to(engine.device).initialize(first)
     # After that: methods may keep a copy of the weights.
-    objective = regularize(model, config, data.unlabeled or data.labeled, data.symmetric)
+    objective = regularize(model, config, data.main, data.symmetric)
     trainer = Trainer(objective, feed, data.validation, config, engine, recorder, show)
     set_seed(config.seed, device_specific=True)  # but noise of its own for each
     return trainer
@@ -208,20 +224,14 @@ def training_data(
     if config.binarize and validation is not None:
         validation = binarized(validation, config.seed_data)
 
-    if model_class(config.model).uses_unlabeled:
-        if config.n_labeled is not None:
-            with _naming("n_labeled", config.n_labeled):
-                training = hide_labels(training, config.n_labeled, config.seed_data)
-        labeled = training.take((training.y != UNLABELED).nonzero()[0])
-        return TrainingData(labeled, training, validation)
+    uses_unlabeled = model_class(config.model).uses_unlabeled
     if config.n_labeled is not None:
+        choose = hide_labels if uses_unlabeled else labeled_subset
         with _naming("n_labeled", config.n_labeled):
-            labeled = labeled_subset(training, config.n_labeled, config.seed_data)
-    elif (training.y == UNLABELED).any():
-        labeled = training.take((training.y != UNLABELED).nonzero()[0])
-    else:
-        labeled = training
-    return TrainingData(labeled, None, validation)
+            training = choose(training, config.n_labeled, config.seed_data)
+    known = training.labeled
+    labeled = training if known.all() else training.take(known.nonzero()[0])
+    return TrainingData(labeled, training if uses_unlabeled else None, validation)
 
 
 @contextmanager
@@ -236,7 +246,7 @@ def _naming(option: str, value: float) -> Iterator[None]:
 
 def fill_in(config: TrainConfig, data: TrainingData, n_processes: int) -> TrainConfig:
     """Give the options that depend on the number of examples their values, and check them."""
-    n = epoch_size(data.labeled if data.unlabeled is None else data.unlabeled)
+    n = epoch_size(data.main)
     usual_batch = config.usual("n_batch")
     n_batch = config.n_batch if config.n_batch is not None else min(usual_batch, n)
     if n_batch > n:
@@ -271,7 +281,7 @@ def summarize(
     evaluated = {"seed": config.seed, "engine": engine}
     validation = evaluate(model, data.validation, **evaluated)
     test = evaluate(model, data.test, config.n_eval_samples, **evaluated)
-    n_train = len(data.labeled if data.unlabeled is None else data.unlabeled)
+    n_train = len(data.main)
     examples = state.step * (n_train / ceil(n_train / _value(config.n_batch)))
     return {
         "dataset": config.dataset,
@@ -309,6 +319,21 @@ def _find_run(config: TrainConfig, resume: bool, overwrite: bool) -> RunFolder |
     elif run.latest_checkpoint() is None:
         raise RunError(f"no checkpoint in {run.path} to resume from")
     return run
+
+
+def _as_started(config: TrainConfig, run: RunFolder) -> TrainConfig:
+    """The options with the run's own where they say nothing; `ConfigError` where they differ."""
+    started = parse_config(read_config(run.config))
+    taken: dict[str, Any] = {}
+    for f in fields(TrainConfig):
+        ours, theirs = getattr(config, f.name), getattr(started, f.name)
+        if ours is None:
+            taken[f.name] = theirs
+        elif ours != theirs and f.name not in FREE_ON_RESUME:
+            # Other splits, above all, would train on what the run so far was validated on.
+            how = "without" if theirs is None else f"with {theirs}"
+            raise ConfigError(f"--{f.name} {ours}: the run {run.path} was started {how}")
+    return replace(config, **taken)
 
 
 def _make_run(run: RunFolder | None, config: TrainConfig, overwrite: bool) -> RunFolder:
