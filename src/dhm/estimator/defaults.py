@@ -33,7 +33,13 @@ class Choice(NamedTuple):
     reasons: dict[str, str]
 
 
-IMAGES: dict[str, Any] = {"fixmatch": 1.0, "iic": 1.0}
+IMAGES: dict[str, Any] = {
+    "fixmatch": 1.0,
+    "iic": 1.0,
+    "label_spreading": 1.0,
+    "mixup": 10.0,
+    "rampup": 5.0,
+}
 """Consistency methods of the recipes for few labels (`dhm.recipes.few_labels`)."""
 TABLES: dict[str, Any] = {"vat": 1.0}
 """For vectors, where no copy is known to keep its label, small changes of any kind."""
