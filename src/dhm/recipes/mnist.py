@@ -8,7 +8,7 @@ requires a bad GAN, NeurIPS 2017). In tuning (5,000 validation images, seed 101)
 """
 
 from dhm.recipes.few_labels import few_labels
-from dhm.recipes.recipe import Recipe
+from dhm.recipes.recipe import MEASUREMENTS, Recipe
 
 MNIST_100 = Recipe(
     name="mnist-100",
@@ -16,4 +16,7 @@ MNIST_100 = Recipe(
     options=few_labels(
         "mnist", 100, epochs=24, lr=0.002, spread_every=2, rampup=1.0, precision="bf16"
     ),
+    time="9 minutes, on one of them while the other was busy",
+    expected="test error 0.80 ± 0.09 % over 5 splits (0.72 to 0.93)",
+    source=MEASUREMENTS + "few_labels.jsonl",
 )
