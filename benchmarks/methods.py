@@ -6,9 +6,9 @@ labelled images. Compute is equal too: how many epochs a variant gets is what fi
 number of seconds of training steps, by a short trial of each before its first run. The learning
 rate falls over the last half of these epochs, but 50 at most, so that every run is a finished one.
 
-    python benchmarks/methods.py --only digits-50    # 21 variants, 10 splits, 15 seconds each
+    python benchmarks/methods.py --only digits-50    # 26 variants, 10 splits, 15 seconds each
     python benchmarks/methods.py --only digits-50 --variants control fixmatch --splits 2
-    python benchmarks/methods.py                     # also MNIST, 21 times 3 runs of 10 minutes
+    python benchmarks/methods.py                     # also MNIST, 26 times 3 runs of 10 minutes
     python benchmarks/methods.py --table             # the tables, from results/methods.jsonl
 
 Runs already in the results are not repeated, and their number of epochs is kept for further splits.
@@ -49,6 +49,17 @@ HYBRIDS: dict[str, dict[str, Any]] = {
     # The implicit family has no strided network: its control is "control, small network".
     "implicit hybrid": {"model": "semisup-ali", "network": "small"},
 }
+ATTEMPTS: dict[str, dict[str, Any]] = {
+    "explicit hybrid, weight 0.0001": {"model": "semisup-hdgm", "unsup_weight": 1e-4},
+    "explicit hybrid, weight 0.01": {"model": "semisup-hdgm", "unsup_weight": 0.01},
+    "explicit hybrid, warm-up": {"model": "semisup-hdgm", "warmup": 10.0},
+    "explicit hybrid, small network": {"model": "semisup-hdgm", "network": "small"},
+    "explicit hybrid, small network, weight 0.01": {
+        **{"model": "semisup-hdgm", "network": "small", "unsup_weight": 0.01},
+    },
+}
+"""To find out what keeps the generative side from helping: its weight, its start, the layers that
+it shares with the classifier (the control of the last two is "control, small network")."""
 BEST = "the recipe's"
 
 
@@ -81,6 +92,7 @@ class Setting:
             f"{BEST}, small network": {"network": "small", **best},
             **HYBRIDS,
             "explicit hybrid + latent_vat": {"model": "semisup-hdgm", "latent_vat": 1.0},
+            **ATTEMPTS,
             **{f"{name} + {BEST}": {**options, **best} for name, options in HYBRIDS.items()},
         }
 
