@@ -7,7 +7,7 @@ Graph methods on features of an autoencoder reach 23.9 % error with 100 labels, 
 """
 
 from dhm.recipes.few_labels import few_labels
-from dhm.recipes.recipe import Recipe
+from dhm.recipes.recipe import MEASUREMENTS, Recipe
 
 FASHION_100, FASHION_1000 = (
     Recipe(
@@ -23,7 +23,13 @@ FASHION_100, FASHION_1000 = (
             rampup=1.0,
             precision="bf16",
         ),
+        time=f"{minutes} minutes, on one of them while the other was busy",
+        expected=f"test error {error} % over {splits} splits",
+        source=MEASUREMENTS + "few_labels.jsonl",
     )
     # With more labels the clusters that IIC finds are worth less beside them.
-    for n, iic, epochs in ((100, 1.0, 12), (1000, 0.2, 30))
+    for n, iic, epochs, minutes, error, splits in (
+        (100, 1.0, 12, 4, "22.6 ± 2.7", 4),
+        (1000, 0.2, 30, 12, "12.2 ± 0.6", 3),
+    )
 )
