@@ -18,15 +18,34 @@ Row = dict[str, Any]
 FOLDER = Path(__file__).parent / "results"
 
 
+def trained(folder: Path, options: Row) -> Path:
+    """The folder of one run of `dhm train`, in a process of its own, unless it is finished."""
+    if not (folder / "summary.json").exists():
+        flags = [f"--{name}={value}" for name, value in options.items()]
+        where = ["--overwrite", "-l", folder.name, "--run_dir", str(folder.parent)]
+        command = [sys.executable, "-m", "dhm", "train", "-q", *where, *flags]
+        env = os.environ | {"OMP_NUM_THREADS": "1"}
+        subprocess.run(command, check=True, env=env, stdout=subprocess.DEVNULL)
+    return folder
+
+
 @contextmanager
 def run_folder(options: Row) -> Iterator[Path]:
-    """The folder of one run of `dhm train`, in a process of its own, on one thread."""
+    """The folder of one run that is not kept."""
     with tempfile.TemporaryDirectory() as folder:
-        flags = [f"--{name}={value}" for name, value in options.items()]
-        command = [sys.executable, "-m", "dhm", "train", "-q", "-l", "x", "--run_dir", folder]
-        env = os.environ | {"OMP_NUM_THREADS": "1"}
-        subprocess.run([*command, *flags], check=True, env=env, stdout=subprocess.DEVNULL)
-        yield Path(folder) / "x"
+        yield trained(Path(folder, "x"), options)
+
+
+def summary_of(folder: Path) -> Row:
+    """The figures of a finished run."""
+    summary: Row = json.loads((folder / "summary.json").read_text())
+    return summary
+
+
+def epochs_of(folder: Path) -> list[dict[str, str]]:
+    """The rows of a run's metrics.csv."""
+    with (folder / "metrics.csv").open() as file:
+        return list(csv.DictReader(file))
 
 
 def train(options: Row) -> Row:
@@ -36,9 +55,7 @@ def train(options: Row) -> Row:
     error there.
     """
     with run_folder(options) as folder:
-        summary = json.loads((folder / "summary.json").read_text())
-        with (folder / "metrics.csv").open() as file:
-            epochs = list(csv.DictReader(file))
+        summary, epochs = summary_of(folder), epochs_of(folder)
     curve, seconds = [], 0.0
     for epoch in epochs:
         seconds += float(epoch["seconds"])

@@ -20,17 +20,13 @@ trained again. Where the files of MNIST are not downloaded, `DHM_DATA` says wher
 """
 
 import argparse
-import json
-import os
-import subprocess
-import sys
 import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from _runs import FOLDER, Row, markdown, read
+from _runs import FOLDER, Row, markdown, measure, read, summary_of, trained
 
 RESULTS = FOLDER / "binarized_mnist.jsonl"
 RECIPE = "mnist-binarized"
@@ -52,19 +48,7 @@ FULL = Size({}, 2000, 5000, 50)
 QUICK = Size({"epochs": 1, "n_labeled": 600, "rampdown": 0}, 10, 50, 5)
 
 
-def trained(seed: int, size: Size, runs: Path) -> Path:
-    """The folder of a run of the recipe, trained unless it is there."""
-    folder = runs / f"{RECIPE}-{seed}"
-    if not (folder / "summary.json").exists():
-        flags = [f"--{key}={value}" for key, value in {**size.options, "seed": seed}.items()]
-        where = ["--overwrite", "-l", folder.name, "--run_dir", str(runs)]
-        command = [sys.executable, "-m", "dhm", "train", "--recipe", RECIPE, *where, *flags]
-        env = os.environ | {"OMP_NUM_THREADS": "1"}
-        subprocess.run(command, check=True, env=env, stdout=subprocess.DEVNULL)
-    return folder
-
-
-def measure(seed: int, size: Size, runs: Path) -> Row:
+def figures(seed: int, size: Size, runs: Path) -> Row:
     """log p(x), the bound and the classifier's error on test images."""
     import torch
 
@@ -73,7 +57,8 @@ def measure(seed: int, size: Size, runs: Path) -> Row:
     from dhm.inference.likelihood import elbo, log_likelihood
 
     torch.set_num_threads(1)
-    folder = trained(seed, size, runs)
+    options = {"recipe": RECIPE, **size.options, "seed": seed}
+    folder = trained(runs / f"{RECIPE}-{seed}", options)
     model = dhm.load_model(folder)
     _, data = data_of_run(folder, model)
     order = np.random.default_rng(seed).permutation(len(data.test))
@@ -84,8 +69,6 @@ def measure(seed: int, size: Size, runs: Path) -> Row:
     bound = elbo(model, x, size.n_bound, seed=seed)
     classifier = dhm.evaluate(model, data.test, seed=seed)
     return {
-        "recipe": RECIPE,
-        "seed": seed,
         "n_images": len(x),
         "n_samples": size.n_samples,
         "log_px": log_px.value.mean().item(),
@@ -97,7 +80,7 @@ def measure(seed: int, size: Size, runs: Path) -> Row:
         "error": classifier["error"],
         "nll": classifier["nll"],
         "options": {**dhm.load_recipe(RECIPE).options, **size.options},
-        "summary": json.loads((folder / "summary.json").read_text()),
+        "summary": summary_of(folder),
     }
 
 
@@ -123,20 +106,12 @@ def table(rows: list[Row]) -> str:
     return markdown(header, lines)
 
 
-def main(seeds: list[int], quick: bool, runs: Path) -> list[Row]:
-    """Measure what is not yet measured; of a quick look nothing is kept."""
-    rows = [] if quick else read(RESULTS)
-    done = {row["seed"] for row in rows}
-    for seed in seeds:
-        if seed in done:
-            continue
-        row = measure(seed, QUICK if quick else FULL, runs)
-        rows.append(row)
-        if not quick:
-            RESULTS.parent.mkdir(exist_ok=True)
-            with RESULTS.open("a") as file:
-                file.write(json.dumps(row) + "\n")
-    return rows
+def main(seeds: list[int], runs: Path) -> list[Row]:
+    """Measure what is not yet measured."""
+    done = {row["seed"] for row in read(RESULTS)}
+    jobs = [{"recipe": RECIPE, "seed": seed} for seed in seeds if seed not in done]
+    measure(RESULTS, jobs, lambda job: figures(job["seed"], FULL, runs), workers=1)
+    return read(RESULTS)
 
 
 if __name__ == "__main__":
@@ -150,6 +125,7 @@ if __name__ == "__main__":
         print(table(read(RESULTS)))
     elif options.quick:
         with tempfile.TemporaryDirectory() as folder:
-            print(table(main(options.seeds, True, Path(folder))))
+            rows = [{"seed": seed, **figures(seed, QUICK, Path(folder))} for seed in options.seeds]
+        print(table(rows))
     else:
-        print(table(main(options.seeds, False, options.runs)))
+        print(table(main(options.seeds, options.runs)))

@@ -14,12 +14,10 @@ Runs already in the results are not repeated.
 """
 
 import argparse
-import csv
-import json
 from statistics import mean
 from typing import Any
 
-from _runs import FOLDER, Row, markdown, measure, read, run_folder, spread
+from _runs import FOLDER, Row, epochs_of, markdown, measure, read, run_folder, spread, summary_of
 
 RESULTS = FOLDER / "implicit_seeds.jsonl"
 SEEDS = 5
@@ -40,9 +38,7 @@ def job(name: str, seed: int) -> Row:
 def run(job: Row) -> Row:
     """A run's summary, and of each epoch the validation error and the terms of the loss."""
     with run_folder(job["options"]) as folder:
-        summary = json.loads((folder / "summary.json").read_text())
-        with (folder / "metrics.csv").open() as file:
-            epochs = list(csv.DictReader(file))
+        summary, epochs = summary_of(folder), epochs_of(folder)
     names = [n for n in epochs[0] if n.startswith("train_") or n == "val_error"]
     return {
         "summary": summary,

@@ -15,13 +15,12 @@ Runs already in the results are not repeated, and their number of epochs is kept
 """
 
 import argparse
-import csv
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from statistics import mean, median
 from typing import Any
 
-from _runs import FOLDER, Row, markdown, measure, read, run_folder, spread, train
+from _runs import FOLDER, Row, epochs_of, markdown, measure, read, run_folder, spread, train
 from few_labels import without_consistency
 
 from dhm.consistency.registry import METHODS
@@ -138,8 +137,8 @@ def find_epochs(setting: Setting, options: dict[str, Any]) -> int:
 
 def seconds_of_epochs(options: dict[str, Any]) -> list[float]:
     """Seconds of training steps of each epoch of a run."""
-    with run_folder(options) as folder, (folder / "metrics.csv").open() as file:
-        return [float(row["seconds"]) for row in csv.DictReader(file)]
+    with run_folder(options) as folder:
+        return [float(row["seconds"]) for row in epochs_of(folder)]
 
 
 def run_missing(

@@ -22,9 +22,6 @@ again. Where the files of MNIST are not downloaded, `DHM_DATA` says where they l
 
 import argparse
 import json
-import os
-import subprocess
-import sys
 import tempfile
 import time
 import warnings
@@ -35,7 +32,7 @@ from statistics import mean
 from typing import Any
 
 import numpy as np
-from _runs import FOLDER, Row, markdown, read
+from _runs import FOLDER, Row, markdown, read, summary_of, trained
 
 RESULTS = FOLDER / "missing_data.jsonl"
 DATASETS = ("mnist", "fashion-mnist")
@@ -95,23 +92,16 @@ def jobs(datasets: tuple[str, ...], seed: int) -> Iterator[Row]:
                 yield {**key, "seed": seed}
 
 
-def trained(name: str, dataset: str, seed: int, size: Size, runs: Path) -> tuple[Any, Row]:
+def network_of(name: str, dataset: str, seed: int, size: Size, runs: Path) -> tuple[Any, Row]:
     """A network, trained unless it is there, and the summary of its run.
 
     The weights of the last epoch: the best by validation are so by whole images.
     """
     from dhm.models.build import load_model
 
-    folder = runs / f"{dataset}-{name}-{seed}"
-    if not (folder / "summary.json").exists():
-        options = {**NETWORKS[name], **size.options, "dataset": dataset, "seed": seed}
-        flags = [f"--{key}={value}" for key, value in options.items()]
-        where = ["--overwrite", "-l", folder.name, "--run_dir", str(runs)]
-        command = [sys.executable, "-m", "dhm", "train", "-q", *where, *flags]
-        env = os.environ | {"OMP_NUM_THREADS": "1"}
-        subprocess.run(command, check=True, env=env, stdout=subprocess.DEVNULL)
-    summary = json.loads((folder / "summary.json").read_text())
-    return load_model(folder / "last.safetensors"), summary
+    options = {**NETWORKS[name], **size.options, "dataset": dataset, "seed": seed}
+    folder = trained(runs / f"{dataset}-{name}-{seed}", options)
+    return load_model(folder / "last.safetensors"), summary_of(folder)
 
 
 def measure(job: Row, size: Size, runs: Path) -> Row:
@@ -124,7 +114,7 @@ def measure(job: Row, size: Size, runs: Path) -> Row:
 
     method, dataset, seed = job["method"], job["dataset"], job["seed"]
     network = METHODS[method]
-    model, summary = trained(network, dataset, seed, size, runs)
+    model, summary = network_of(network, dataset, seed, size, runs)
     data = load(dataset)
     # Shuffled, as the file begins with the easier half of MNIST.
     order = np.random.default_rng(seed).permutation(len(data.test))

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from _runs import FOLDER, Row, markdown, measure, read, run_folder
+from _runs import FOLDER, Row, markdown, measure, read, run_folder, summary_of
 from numpy.typing import NDArray
 
 RESULTS = FOLDER / "predictions.jsonl"
@@ -90,7 +90,7 @@ def run(job: Row) -> Row:
             _write_training_table(folder / "table.npz")
         with run_folder(options) as trained:
             # The table lies in a passing folder, whose name says nothing.
-            summary = json.loads((trained / "summary.json").read_text())
+            summary = summary_of(trained)
             summary["dataset"] = job["experiment"]
             measured = []
             for n in job["sizes"]:
