@@ -17,7 +17,7 @@ DEV_STAMP := $(VENV)/.installed-dev
 .DEFAULT_GOAL := help
 # Two pips in one environment would spoil it, so -j must not run the installs at the same time.
 .NOTPARALLEL:
-.PHONY: help train test lint format types pytest benchmarks clean distclean
+.PHONY: help train test lint format types pytest cuda benchmarks clean distclean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 12
@@ -35,8 +35,12 @@ types: $(DEV_STAMP) ## check types
 	$(BIN)/mypy --no-error-summary
 
 # One thread a worker: torch would start one per core in each of them, and they would fight.
+# On the CPU, where runs repeat bit for bit, also where there is a GPU.
 pytest: $(DEV_STAMP) ## run the tests alone: make pytest PYTEST_ARGS="-k grid"
-	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n $(WORKERS) $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 CUDA_VISIBLE_DEVICES= $(BIN)/pytest -q -n $(WORKERS) $(PYTEST_ARGS)
+
+cuda: $(DEV_STAMP) ## run the tests of what is computed on a GPU, where there is one
+	$(BIN)/pytest -q $(PYTEST_ARGS) tests/test_cuda.py
 
 format: $(DEV_STAMP) ## format the code and fix what can be fixed
 	$(BIN)/ruff check --quiet --fix .

@@ -12,7 +12,7 @@ from dhm.errors import ConfigError
 from dhm.models.base import Batch, Model, ModelSpec
 from dhm.models.build import model_from_spec
 from dhm.models.implicit import SemisupALI, adversarial, discrimination, feature_matching
-from dhm.nn.average import moving_average
+from dhm.nn.average import MovingAverage
 from dhm.nn.networks import IMPLICIT
 from dhm.nn.weight_norm import WeightNorm
 
@@ -245,14 +245,14 @@ def test_a_prediction_does_not_depend_on_the_others() -> None:
 def test_the_average_covers_all_parts_and_statistics() -> None:
     """The original's left the encoder out."""
     model = ali()
-    average = moving_average(model, 0.9)
-    average.update_parameters(model)
+    average = MovingAverage(model, 0.9)
+    average.update(model)
     first = {name: value.clone() for name, value in model.state_dict().items()}
     with torch.no_grad():
         for p in model.parameters():
             p.add_(1.0)
         model(batch(), "critic")  # moves the statistics of encoder and generator
-    average.update_parameters(model)
+    average.update(model)
     changed = set()
     for name, value in average.module.state_dict().items():
         now = model.state_dict()[name]

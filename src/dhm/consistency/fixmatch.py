@@ -45,7 +45,7 @@ class FixMatch(ConsistencyMethod):
 
     def _observe(self, p: Tensor) -> None:
         """Take predictions, those of all processes, into their running mean."""
-        sums = total(torch.cat([p.sum(0), p.new_tensor([len(p)])]))
+        sums = total(torch.cat([p.sum(0), p.new_full((1,), len(p))]))
         # At first the plain mean of all batches, so that it soon forgets how training started.
         self.steps += 1
         weight = torch.clamp(1 / self.steps, min=1 - MEMORY)

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from dhm.consistency.base import ConsistencyMethod, Task, Views
 from dhm.models.base import Model
-from dhm.nn.average import moving_average
+from dhm.nn.average import MovingAverage
 
 
 class MeanTeacher(ConsistencyMethod):
@@ -25,7 +25,7 @@ class MeanTeacher(ConsistencyMethod):
 
     def __init__(self, task: Task) -> None:
         super().__init__(task)
-        self.average = moving_average(task.model, task.teacher_decay).requires_grad_(False)
+        self.average = MovingAverage(task.model, task.teacher_decay).requires_grad_(False)
 
     @property
     def teacher(self) -> Model:
@@ -36,6 +36,6 @@ class MeanTeacher(ConsistencyMethod):
 
     def forward(self, views: Views) -> Tensor:
         with torch.no_grad():
-            self.average.update_parameters(views.model)
+            self.average.update(views.model)
             target = views.logits(views.other_weak, self.teacher).softmax(1)
         return F.mse_loss(views.weak_logits.softmax(1), target)

@@ -24,13 +24,17 @@ class BatchNorm(nn.Module):
         Ioffe & Szegedy, Batch normalization, 2015.
     """
 
+    weight: Tensor
     running_mean: Tensor
     running_var: Tensor
 
     def __init__(self, n: int, *, scale: bool = False) -> None:
         super().__init__()
         self.momentum = 0.1
-        self.weight = nn.Parameter(torch.ones(n)) if scale else None
+        if scale:
+            self.weight = nn.Parameter(torch.ones(n))
+        else:  # on CUDA there is no gradient of a shift without a scale
+            self.register_buffer("weight", torch.ones(n), persistent=False)
         self.bias = nn.Parameter(torch.zeros(n))
         self.register_buffer("running_mean", torch.zeros(n))
         self.register_buffer("running_var", torch.ones(n))

@@ -15,7 +15,6 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast, load
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel
 
 from dhm.config import TrainConfig
 from dhm.consistency.regularized import Regularized
@@ -24,7 +23,7 @@ from dhm.data.dataset import Examples
 from dhm.errors import ConfigError, DivergedError, RunError, one_line
 from dhm.evaluation.evaluate import METRICS, evaluate
 from dhm.models.base import Loss, Model
-from dhm.nn.average import moving_average
+from dhm.nn.average import MovingAverage
 from dhm.nn.batch_norm import refresh_statistics
 from dhm.nn.device import to_device
 from dhm.training.feed import Feed, drawn
@@ -98,9 +97,9 @@ class Trainer:
             for name, parameters in self.players.items()
         }
         self.wrapped = engine.prepare(self.objective)
-        self.average: AveragedModel | None = None
+        self.average: MovingAverage | None = None
         if config.ema:
-            self.average = moving_average(self.model, config.ema)
+            self.average = MovingAverage(self.model, config.ema)
             engine.register_for_checkpointing(self.average)
         self.state = TrainingState(processes=engine.num_processes, device=engine.device.type)
         engine.register_for_checkpointing(self.state)
@@ -210,7 +209,7 @@ class Trainer:
                 names, sums = list(terms), torch.zeros(len(terms), device=device)
             sums.add_(torch.stack([term.float() for term in terms.values()]), alpha=n)
             if self.average is not None:
-                self.average.update_parameters(self.model)
+                self.average.update(self.model)
             state.step += 1
             state.step_in_epoch += 1
             state.weight += n
