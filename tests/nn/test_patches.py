@@ -34,7 +34,8 @@ def test_a_patch_is_made_of_its_features_alone() -> None:
 
     decoder.features = Fixed()  # type: ignore[assignment]
     logits = decoder(torch.zeros(1, 5)).base_dist.logits[0]
-    assert torch.equal(logits[:, :SIDE, :SIDE], logits[:, 2 * SIDE :, SIDE:]), "one network"
+    # One network; not bit for bit, as products of matrices may take their last rows another way.
+    torch.testing.assert_close(logits[:, :SIDE, :SIDE], logits[:, 2 * SIDE :, SIDE:])
     expected = decoder.pixels(grid[0, 1, 1])
     torch.testing.assert_close(logits[:, SIDE : 2 * SIDE, SIDE:], expected)
     grid[0, 1, 1] += 1
