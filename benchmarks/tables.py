@@ -110,9 +110,8 @@ SECTIONS = (
         "missing_data.py",
         "missing_data.jsonl",
         "Networks of the same layers and epochs, trained on all labels. The hybrid has seen "
-        "training images with holes, and so has the CNN trained with holes, where there are rows "
-        "of it; the CNN of the other rows gets images filled in by an imputer. RMSE is that of "
-        "missing pixels in [0, 1].",
+        "training images with holes, and so has the CNN trained with holes; the CNN of the other "
+        "rows gets images filled in by an imputer. RMSE is that of missing pixels in [0, 1].",
         (missing_data.tables,),
     ),
     Section(
