@@ -189,7 +189,7 @@ class TrainConfig:
     vat: float = consistency("agreement under the worst small change of the input")
     latent_vat: float = consistency("the same where z is changed, in what is generated from it")
     entropy: float = consistency("certainty: the entropy of each prediction")
-    information: float = consistency("certainty and balance: minus the information of y on x")
+    information: float = consistency("certainty, and shares of the classes: information of y on x")
     iic: float = consistency("minus the information of two copies' classes on each other")
     fixmatch: float = consistency("confident predictions as labels of strong copies")
     label_spreading: float = consistency("labels spread over neighbours in inputs, then features")
@@ -221,7 +221,7 @@ class TrainConfig:
         None,
         "shares of the classes that predictions are aligned with; --n_labeled draws even ones",
         group="consistency",
-        used_by=("fixmatch", "label_spreading"),
+        used_by=("fixmatch", "label_spreading", "information"),
         usual="labels",
     )
     teacher_decay: float | None = option(

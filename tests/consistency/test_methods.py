@@ -200,6 +200,17 @@ def test_information(two: Any, make_task: Make, given: Make) -> None:
     assert method(given(weak_logits=torch.zeros(4, 3))).item() == pytest.approx(0, abs=1e-6)
 
 
+def test_information_with_a_prior(two: Any, make_task: Make, given: Make) -> None:
+    method = Information(make_task(two, class_prior=torch.tensor([0.75, 0.25])))
+    c = method(given(weak_logits=logits([0.9, 0.1], [0.1, 0.9])))
+    entropy = -0.9 * log(0.9) - 0.1 * log(0.1)
+    assert c.item() == pytest.approx(entropy + 0.5 * log(0.5 / 0.75) + 0.5 * log(0.5 / 0.25))
+    as_known = 200 * torch.eye(2)[torch.tensor([0, 0, 0, 1])]
+    assert method(given(weak_logits=as_known)).item() == pytest.approx(0, abs=1e-6), "its minimum"
+    one_class = method(given(weak_logits=200 * torch.eye(2)[torch.zeros(4, dtype=torch.long)]))
+    assert one_class.item() == pytest.approx(-log(0.75))
+
+
 def test_iic_of_a_known_joint_distribution(two: Any, make_task: Make, given: Make) -> None:
     pairs = torch.tensor([[0, 0]] * 4 + [[0, 1]] * 2 + [[1, 1]] * 4)
     weak, strong = (200 * torch.eye(2)[pairs[:, i]] for i in (0, 1))

@@ -34,7 +34,7 @@ def test_few_labels_get_the_methods_of_the_recipes() -> None:
     assert (recipe.model, recipe.network) == ("semisup-hdgm", "strided")
     assert recipe.methods() == load_recipe("digits-50").config().methods()
     table = parse_config(choose(Facts(VECTORS, 10_000, 100), {}).options)
-    assert (table.network, table.methods()) == ("small", ["vat"])
+    assert (table.network, table.methods()) == ("small", ["vat", "information"])
     most = parse_config(choose(Facts(IMAGES, 10_000, 9000), {}).options)
     assert (most.model, most.methods()) == ("semisup-hdgm", [])
     every = parse_config(choose(Facts(IMAGES, 10_000, 10_000), {}).options)

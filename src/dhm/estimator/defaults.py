@@ -41,8 +41,12 @@ IMAGES: dict[str, Any] = {
     "rampup": 5.0,
 }
 """Consistency methods of the recipes for few labels (`dhm.recipes.few_labels`)."""
-TABLES: dict[str, Any] = {"vat": 1.0}
-"""For vectors, where no copy is known to keep its label, small changes of any kind."""
+TABLES: dict[str, Any] = {"vat": 1.0, "information": 1.0}
+"""For vectors, where no copy is known to keep its label, small changes of any kind.
+
+With a handful of labels one class for all the rest is a way to change nowhere, which the second
+method takes away.
+"""
 BOUND = 0.1
 """Weight of the bound where consistency trains a hybrid of vectors.
 
