@@ -3,9 +3,11 @@
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import sparse
 
+from dhm import HybridClassifier
 from dhm.errors import DataError
 from dhm.estimator.inputs import digests, has_missing, learn_layout
 
@@ -37,6 +39,22 @@ def test_there_and_back(given: Any, image_shape: Any, stored: Any, kind: str) ->
     np.testing.assert_allclose(layout.original(made), x, atol=1e-5)
     draws = np.stack([made, made])  # more leading dimensions, as of several draws
     np.testing.assert_allclose(layout.original(draws), np.stack([x, x]), atol=1e-5)
+
+
+def test_columns_that_hold_no_numbers_are_named() -> None:
+    y = np.arange(20) % 2
+    number = RNG.normal(size=20)
+    for column, message in (
+        (pd.Categorical(["u", "v"] * 10), "found category in the column 'a'"),
+        (pd.Categorical(["1", "2"] * 10), "X: expected numbers, found"),
+        (pd.to_datetime(["2020-01-01", "2021-01-01"] * 10), "found datetime64.* in the column 'a'"),
+    ):
+        for frame in (pd.DataFrame({"a": column, "b": number}), pd.DataFrame({"a": column})):
+            if message.endswith("found") and "b" in frame:
+                continue  # becomes numbers beside numbers
+            with pytest.raises(DataError, match=message):
+                HybridClassifier(epochs=1).fit(frame, y)
+    HybridClassifier(epochs=1).fit(pd.DataFrame({"a": pd.Categorical([1, 2] * 10)}), y)
 
 
 @pytest.mark.parametrize("shape", [(3, 4), (3, 8, 8)])

@@ -20,6 +20,7 @@ NONE: Any = None
         ([0.0, np.nan, 2.0], [0, 2], [0, -1, 1]),
         ([True, False, True], [False, True], [1, 0, 1]),
         (["b", "a", "-1"], ["-1", "a", "b"], [2, 1, 0]),
+        (["b", NONE, "a", float("nan"), -1], ["a", "b"], [1, -1, 0, -1, -1]),
         (np.array(["b", NONE, "a", np.nan, -1], object), ["a", "b"], [1, -1, 0, -1, -1]),
         (np.array([5, NONE, 4, np.nan, -1], object), [4, 5], [1, -1, 0, -1, -1]),
         (pd.Series(["b", pd.NA, "a"]), ["a", "b"], [1, -1, 0]),

@@ -228,6 +228,12 @@ def test_what_is_left_open_is_as_the_run_was_started(trained: Trained) -> None:
     assert (options["epochs"], options["rampdown"], options["n_batch"]) == (4, 0, 30)
 
 
+def test_what_was_filled_in_for_the_old_length_is_filled_in_anew(trained: Trained) -> None:
+    trained(epochs=4)
+    options = read_config(trained(resume=True, epochs=6) / "config.yaml")
+    assert (options["epochs"], options["rampdown"]) == (6, 3)
+
+
 def test_a_run_without_its_summary_gets_it(trained: Trained) -> None:
     run = trained()
     before = json.loads((run / "summary.json").read_text())

@@ -28,7 +28,14 @@ from dhm.data import UNLABELED, Dataset, Examples, split_validation
 from dhm.errors import ConfigError, DataError, RunError, UnavailableError
 from dhm.estimator import storage
 from dhm.estimator.defaults import INSTEAD, Facts, choose
-from dhm.estimator.inputs import Layout, digests, has_missing, learn_layout, stacked
+from dhm.estimator.inputs import (
+    Layout,
+    check_columns,
+    digests,
+    has_missing,
+    learn_layout,
+    stacked,
+)
 from dhm.estimator.labels import as_labels, encode, find_classes, find_mark
 from dhm.estimator.memory import Memory
 from dhm.inference.novelty.detector import MIN_HELD_OUT, NoveltyDetector
@@ -718,7 +725,8 @@ class HybridClassifier(
     # Inputs and outputs
 
     def _check(self, X: Any, *, reset: bool) -> Any:
-        return validate_data(
+        check_columns(X)
+        x = validate_data(
             self,
             X,
             reset=reset,
@@ -726,6 +734,9 @@ class HybridClassifier(
             ensure_all_finite="allow-nan",
             allow_nd=True,
         )
+        if x.dtype.kind not in "biuf":  # of categories that are digits, for one
+            raise DataError(f"X: expected numbers, found {x.dtype}; convert it by astype(float)")
+        return x
 
     def _stored(self, X: Any) -> Any:
         check_is_fitted(self)

@@ -166,6 +166,20 @@ def digests(x: Any) -> NDArray[np.uint64]:
     return np.frombuffer(found, np.uint64)
 
 
+def check_columns(x: Any) -> None:
+    """Raise `DataError` for a pandas frame with a column that holds no numbers: names, dates ..."""
+    if not hasattr(x, "select_dtypes"):
+        return
+    for name, column in x.select_dtypes(exclude=["number", "bool"]).items():
+        try:
+            column.astype(float)
+        except (TypeError, ValueError) as error:
+            raise DataError(
+                f"X: expected numbers, found {column.dtype} in the column {name!r}; encode it, say "
+                f"by scikit-learn's OneHotEncoder in a ColumnTransformer"
+            ) from error
+
+
 def _range(*parts: Any) -> tuple[Any, Any]:
     """Least and greatest of the entries that are known."""
     # The entries that a sparse matrix leaves out are 0.

@@ -21,6 +21,9 @@ def as_labels(y: Any) -> NDArray[Any]:
         >>> as_labels(pandas.Series([3, None], dtype="Int64"))
         array([3, <NA>], dtype=object)
     """
+    names = [isinstance(value, str) for value in y] if isinstance(y, list | tuple) else []
+    if any(names) and not all(names):
+        y = np.asarray(y, object)  # or what stands among names for no label would be one
     # scikit-learn would make floats of the whole numbers and truth values of such a column.
     if not isinstance(getattr(y, "dtype", np.dtype(object)), np.dtype):
         y = np.asarray(y, object)

@@ -266,7 +266,7 @@ def fill_in(config: TrainConfig, data: TrainingData, n_processes: int) -> TrainC
             f"work"
         )
     epochs = config.epochs or min(100, max(10, ceil(TARGET_STEPS / steps)))
-    usual = epochs // 3 if config.schedule == "linear" else min(50, epochs // 2)
+    usual = _usual_rampdown(config, epochs)
     rampdown = usual if config.rampdown is None else config.rampdown
     if rampdown > epochs:
         raise ConfigError(f"--rampdown {rampdown} is longer than --epochs {epochs}")
@@ -321,6 +321,10 @@ def _find_run(config: TrainConfig, resume: bool, overwrite: bool) -> RunFolder |
     return run
 
 
+def _usual_rampdown(config: TrainConfig, epochs: int) -> int:
+    return epochs // 3 if config.schedule == "linear" else min(50, epochs // 2)
+
+
 def _as_started(config: TrainConfig, run: RunFolder) -> TrainConfig:
     """The options with the run's own where they say nothing; `ConfigError` where they differ."""
     started = parse_config(read_config(run.config))
@@ -333,6 +337,9 @@ def _as_started(config: TrainConfig, run: RunFolder) -> TrainConfig:
             # Other splits, above all, would train on what the run so far was validated on.
             how = "without" if theirs is None else f"with {theirs}"
             raise ConfigError(f"--{f.name} {ours}: the run {run.path} was started {how}")
+    longer_or_shorter = config.epochs is not None and config.epochs != started.epochs
+    if longer_or_shorter and started.rampdown == _usual_rampdown(started, started.epochs or 0):
+        taken["rampdown"] = config.rampdown  # what was filled in for its old length is no choice
     return replace(config, **taken)
 
 

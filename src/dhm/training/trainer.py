@@ -364,6 +364,7 @@ def _reading(checkpoint: Path) -> Iterator[None]:
     except Exception as error:
         reason = one_line(error)
         raise RunError(
-            f"the checkpoint {checkpoint} is damaged or of another model: {reason}; start again by "
-            f"--overwrite, or another run from its last weights by --reload"
+            f"the checkpoint {checkpoint} is damaged, or of another model or version of dhm: "
+            f"{reason}; start again by --overwrite, or another run from its last weights by "
+            f"--reload"
         ) from error
