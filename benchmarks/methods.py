@@ -8,7 +8,7 @@ rate falls over the last half of these epochs, but 50 at most, so that every run
 
     python benchmarks/methods.py --only digits-50    # 30 variants, 10 splits, 15 seconds each
     python benchmarks/methods.py --only digits-50 --variants control fixmatch --splits 2
-    python benchmarks/methods.py                     # also MNIST, 30 times 3 runs of 5 minutes
+    python benchmarks/methods.py                     # also MNIST, 30 times 3 runs of 3 minutes
     python benchmarks/methods.py --table             # the tables, from results/methods.jsonl
 
 Runs already in the results are not repeated, and their number of epochs is kept for further splits.
@@ -105,7 +105,7 @@ class Setting:
         }
 
 
-SETTINGS = (Setting("digits-50", 10, 15.0, 5), Setting("mnist-100", 3, 300.0, 1))
+SETTINGS = (Setting("digits-50", 10, 15.0, 5), Setting("mnist-100", 3, 180.0, 1))
 
 
 def key(row: Row) -> tuple[str, str]:

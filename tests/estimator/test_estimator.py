@@ -461,3 +461,20 @@ def test_verbose_says_what_was_chosen(
     assert "model supervised-hdgm (all examples have a label)" in said
     assert "epochs 30 (" in said and "epoch  1/30" in said
     assert model.chosen_["network"] == ("small", "the default")
+
+
+def test_a_table_with_a_handful_of_labels_does_not_end_in_one_class() -> None:
+    """1,000 rows, 20 labels, 3 of 30 features matter; logistic regression of the labels has 81 %.
+
+    Seed 0 has 93 % after 40 epochs. Virtual adversarial training alone ended in one class.
+    """
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 2, 2000)
+    x = rng.normal(size=(2000, 30))
+    x[:, :3] += 2 * y[:, None]
+    labels = np.full(1000, -1)
+    for k in (0, 1):
+        labels[np.flatnonzero(y[:1000] == k)[:10]] = k
+    model = HybridClassifier(epochs=40, random_state=0).fit(x[:1000], labels)
+    assert model.score(x[1000:], y[1000:]) > 0.85
+    assert 0.4 < model.predict(x[1000:]).mean() < 0.6
