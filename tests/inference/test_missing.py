@@ -17,6 +17,7 @@ from dhm.data.patterns import missing_entries, with_holes
 from dhm.errors import ConfigError, DataError, UnsupportedError
 from dhm.inference.likelihood import elbo, log_joint, log_likelihood
 from dhm.inference.missing import impute, predict_proba
+from dhm.inference.own_posterior import fit_posterior
 from dhm.inference.predict import predict_logits
 from dhm.models.base import Batch, Model, ModelSpec
 from dhm.models.build import build_model, check_domain
@@ -103,6 +104,21 @@ def test_log_likelihood_is_that_of_the_observed_entries() -> None:
         if o.any():
             exact = multivariate_normal(MEAN[o], COVARIANCE[np.ix_(o, o)]).logpdf(x.numpy()[o])
         assert estimate == pytest.approx(exact, abs=0.02)
+
+
+def test_the_fitted_gaussian_is_near_the_posterior_of_what_is_observed() -> None:
+    """Steps of one draw each stay restless: the mean of 200 fits is compared."""
+    noise = torch.randn(200, 200 * len(X), 2, generator=torch.Generator().manual_seed(0))
+    fits = fit_posterior(linear_model(), X.repeat(200, 1), noise)
+    mean, log_sd = (fit.unflatten(0, (200, len(X))).mean(0) for fit in fits)
+    u = (X - SHIFT) / SCALE - MU
+    for i, row in enumerate(u):
+        o = ~row.isnan()
+        precision = torch.eye(2) + W[o].T @ W[o] / SIGMA**2
+        exact = torch.linalg.solve(precision, W[o].T @ row[o]) / SIGMA**2
+        # A mean-field Gaussian of largest bound has the posterior's mean and these variances.
+        torch.testing.assert_close(mean[i], exact, atol=0.03, rtol=0)
+        torch.testing.assert_close(log_sd[i], -precision.diagonal().log() / 2, atol=0.06, rtol=0)
 
 
 def test_imputation_is_the_conditional_distribution() -> None:

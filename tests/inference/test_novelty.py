@@ -26,7 +26,6 @@ from dhm.inference.novelty import COMBINATION, SCORES, NoveltyDetector, availabl
 from dhm.inference.novelty.combination import Combination, Marginal
 from dhm.inference.novelty.energy import Energy
 from dhm.inference.novelty.gaussians import class_means, squared_distances, whitening
-from dhm.inference.novelty.likelihood_regret import elbo
 from dhm.inference.novelty.mahalanobis import MahalanobisZ
 from dhm.inference.novelty.max_logit import MaxLogit
 from dhm.inference.novelty.max_probability import MaxProbability
@@ -34,6 +33,7 @@ from dhm.inference.novelty.neighbours import K, NeighboursFeatures, NeighboursZ
 from dhm.inference.novelty.relative_mahalanobis import RelativeMahalanobis
 from dhm.inference.novelty.score import Score
 from dhm.inference.novelty.typicality import Typicality
+from dhm.inference.own_posterior import elbo
 from dhm.models.base import Model
 from dhm.models.build import build_model, load_model, save_model
 from dhm.models.explicit import SupervisedHDGM

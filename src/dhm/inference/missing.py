@@ -1,7 +1,7 @@
 """What is missing of an input, NaN, filled in from the rest, and its class predicted all the same.
 
-With x_o what is observed and x_m what is missing, draws z_k of q(z|x_o) with weights
-w_k = p(x_o, z_k) / q(z_k|x_o), normalised, stand for p(z|x_o):
+With x_o what is observed and x_m what is missing, draws z_k of a Gaussian q(z), fitted to x_o by
+`own_posterior`, with weights w_k = p(x_o, z_k) / q(z_k), normalised, stand for p(z|x_o):
 
     p(x_m|x_o) ~ sum_k w_k p(x_m|z_k)        p(y|x_o) ~ E_p(x_m|x_o) p(y|x_o, x_m)
 
@@ -34,10 +34,11 @@ from dhm.inference.chunks import (
     spans,
 )
 from dhm.inference.noise import RowNoise, seeded
+from dhm.inference.own_posterior import STEPS, fit_posterior
 from dhm.inference.predict import predict_logits
 from dhm.models.base import GenerativeModel, Model
 from dhm.nn.device import to_device
-from dhm.nn.distributions import draw, is_grey
+from dhm.nn.distributions import diagonal_gaussian, draw, is_grey
 
 
 class Imputation(NamedTuple):
@@ -195,16 +196,23 @@ def _posterior(
     model: GenerativeModel, x: NDArray[Any], n_samples: int, seed: int
 ) -> tuple[Tensor, _Posterior]:
     """Inputs as stored on the model's device, and draws of their z."""
-    check_size("the draws of z", n_samples, (model.n_noise,), "use a smaller n_samples")
     device = model.standardize.scale.device
     part, noise = to_device(x, device), RowNoise(x, seed, device)
-    drawn = [
-        model.importance_samples(part, noise.normal(len(samples), model.n_noise))
-        for samples in spans(n_samples, pairs_at_once(model.spec.shape))
-    ]
-    z = torch.cat([some.z for some in drawn])
-    log_weight = torch.cat([some.log_weight for some in drawn])
-    hopeless = ~log_weight.isfinite().any(0)
+    n_latent = model.posterior(part[:1]).event_shape[0]
+    check_size("the draws of z", n_samples, (n_latent,), "use a smaller n_samples")
+    mean, log_sd = fit_posterior(model, part, noise.normal(STEPS, n_latent))
+    q = diagonal_gaussian(torch.stack([mean, 2 * log_sd], 1))
+    p_z = model.p_z()
+    draws, log_weights = [], []
+    for samples in spans(n_samples, pairs_at_once(model.spec.shape)):
+        z = q.mean + q.stddev * noise.normal(len(samples), n_latent)
+        draws.append(z)
+        log_weights.append(p_z.log_prob(z) + model.log_px_given_z(part, z) - q.log_prob(z))
+    z, log_weight = torch.cat(draws), torch.cat(log_weights)
+    finite = log_weight.isfinite()
+    z = torch.where(finite[..., None], z, 0.0)  # such a draw counts for nothing
+    log_weight = torch.where(finite, log_weight, -torch.inf)
+    hopeless = ~finite.any(0)
     if hopeless.any():
         with seeded(seed, device):
             prior = model.sample_prior(n_samples)

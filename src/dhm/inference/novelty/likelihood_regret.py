@@ -7,6 +7,7 @@ from torch import Tensor
 
 from dhm.inference.novelty.answers import Answers
 from dhm.inference.novelty.score import DENSITY, Score
+from dhm.inference.own_posterior import elbo
 from dhm.models.base import GenerativeModel
 
 STEPS, STEP_SIZE, DRAWS = 20, 0.1, 2
@@ -46,17 +47,3 @@ class LikelihoodRegret(Score):
             optimizer.step()
             bounds.append(bound.detach())
         return torch.stack(bounds).amax(0) - bounds[0]
-
-
-def elbo(model: GenerativeModel, x: Tensor, mean: Tensor, log_sd: Tensor, noise: Tensor) -> Tensor:
-    """E_q [log p(x|z) + log p(z)] + the entropy of q, nats up to a constant, (B,).
-
-    Arguments:
-        model: gives p(x|z) and p(z).
-        x: inputs as stored (B, *shape).
-        mean: (B, n_latent), of q(z); `log_sd`, the logarithms of its standard deviations.
-        noise: standard normal draws (S, B, n_latent) that estimate the expectation.
-    """
-    z = mean + log_sd.exp() * noise
-    log_joint = model.log_px_given_z(x, z) + model.p_z().log_prob(z)
-    return log_joint.mean(0) + log_sd.sum(1)
