@@ -16,7 +16,7 @@ from dhm.data.dataset import Dataset, Examples
 from dhm.data.patterns import missing_entries, with_holes
 from dhm.errors import ConfigError, DataError, UnsupportedError
 from dhm.inference.likelihood import elbo, log_joint, log_likelihood
-from dhm.inference.missing import impute, predict_proba
+from dhm.inference.missing import STEP_SIZE, impute, predict_proba
 from dhm.inference.own_posterior import fit_posterior
 from dhm.inference.predict import predict_logits
 from dhm.models.base import Batch, Model, ModelSpec
@@ -108,9 +108,9 @@ def test_log_likelihood_is_that_of_the_observed_entries() -> None:
 
 def test_the_fitted_gaussian_is_near_the_posterior_of_what_is_observed() -> None:
     """Steps of one draw each stay restless: the mean of 200 fits is compared."""
-    noise = torch.randn(200, 200 * len(X), 2, generator=torch.Generator().manual_seed(0))
-    fits = fit_posterior(linear_model(), X.repeat(200, 1), noise)
-    mean, log_sd = (fit.unflatten(0, (200, len(X))).mean(0) for fit in fits)
+    noise = torch.randn(200, 1, 200 * len(X), 2, generator=torch.Generator().manual_seed(0))
+    fit = fit_posterior(linear_model(), X.repeat(200, 1), noise, STEP_SIZE)
+    mean, log_sd = (part.unflatten(0, (200, len(X))).mean(0) for part in (fit.mean, fit.log_sd))
     u = (X - SHIFT) / SCALE - MU
     for i, row in enumerate(u):
         o = ~row.isnan()

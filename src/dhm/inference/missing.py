@@ -34,11 +34,14 @@ from dhm.inference.chunks import (
     spans,
 )
 from dhm.inference.noise import RowNoise, seeded
-from dhm.inference.own_posterior import STEPS, fit_posterior
+from dhm.inference.own_posterior import fit_posterior
 from dhm.inference.predict import predict_logits
 from dhm.models.base import GenerativeModel, Model
 from dhm.nn.device import to_device
 from dhm.nn.distributions import diagonal_gaussian, draw, is_grey
+
+STEPS, STEP_SIZE = 50, 0.05
+"""Of the fit of q(z) to each input."""
 
 
 class Imputation(NamedTuple):
@@ -198,11 +201,11 @@ def _posterior(
     """Inputs as stored on the model's device, and draws of their z."""
     device = model.standardize.scale.device
     part, noise = to_device(x, device), RowNoise(x, seed, device)
-    n_latent = model.posterior(part[:1]).event_shape[0]
-    check_size("the draws of z", n_samples, (n_latent,), "use a smaller n_samples")
-    mean, log_sd = fit_posterior(model, part, noise.normal(STEPS, n_latent))
-    q = diagonal_gaussian(torch.stack([mean, 2 * log_sd], 1))
     p_z = model.p_z()
+    (n_latent,) = p_z.event_shape
+    check_size("the draws of z", n_samples, (n_latent,), "use a smaller n_samples")
+    fit = fit_posterior(model, part, noise.normal(STEPS, n_latent)[:, None], STEP_SIZE)
+    q = diagonal_gaussian(torch.stack([fit.mean, 2 * fit.log_sd], 1))
     draws, log_weights = [], []
     for samples in spans(n_samples, pairs_at_once(model.spec.shape)):
         z = q.mean + q.stddev * noise.normal(len(samples), n_latent)
