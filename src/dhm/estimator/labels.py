@@ -22,10 +22,10 @@ def as_labels(y: Any) -> NDArray[Any]:
         array([3, <NA>], dtype=object)
     """
     names = [isinstance(value, str) for value in y] if isinstance(y, list | tuple) else []
-    if any(names) and not all(names):
-        y = np.asarray(y, object)  # or what stands among names for no label would be one
-    # scikit-learn would make floats of the whole numbers and truth values of such a column.
-    if not isinstance(getattr(y, "dtype", np.dtype(object)), np.dtype):
+    # numpy would make names of what stands among names in a list, scikit-learn floats of the whole
+    # numbers and truth values of a column of pandas' own types.
+    mixed = any(names) and not all(names)
+    if mixed or not isinstance(getattr(y, "dtype", np.dtype(object)), np.dtype):
         y = np.asarray(y, object)
     return column_or_1d(y, warn=True)
 
