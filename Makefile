@@ -40,7 +40,7 @@ pytest: $(DEV_STAMP) ## run the tests alone: make pytest PYTEST_ARGS="-k grid"
 	OMP_NUM_THREADS=1 CUDA_VISIBLE_DEVICES= $(BIN)/pytest -q -n $(WORKERS) $(PYTEST_ARGS)
 
 cuda: $(DEV_STAMP) ## run the tests of what is computed on a GPU, where there is one
-	$(BIN)/pytest -q $(PYTEST_ARGS) tests/test_cuda.py
+	$(BIN)/pytest -q $(PYTEST_ARGS) $(wildcard tests/test_cuda.py tests/*/test_cuda.py)
 
 format: $(DEV_STAMP) ## format the code and fix what can be fixed
 	$(BIN)/ruff check --quiet --fix .

@@ -1,8 +1,6 @@
-"""On CUDA: every model answers as on the CPU, and its training never waits for the device."""
+"""On CUDA: every model answers as on the CPU, and runs go on elsewhere."""
 
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -13,10 +11,6 @@ import torch
 from numpy.typing import NDArray
 
 from dhm import HybridClassifier, TrainConfig, load_model, train
-from dhm.augment.registry import make_augmentation
-from dhm.consistency.base import Task
-from dhm.consistency.registry import METHODS, method_class
-from dhm.consistency.regularized import Regularized, Weighted
 from dhm.data import load
 from dhm.data.dataset import Dataset, Examples
 from dhm.evaluation.reevaluate import evaluate_run
@@ -26,7 +20,7 @@ from dhm.inference.missing import impute, predict_proba
 from dhm.inference.novelty import NoveltyDetector
 from dhm.inference.predict import predict_latent, predict_logits, reconstruct
 from dhm.inference.sampling import interpolate, sample, sample_given_label
-from dhm.models.base import Batch, GenerativeModel, LatentModel, Model
+from dhm.models.base import GenerativeModel, LatentModel, Model
 from dhm.models.build import build_model
 from dhm.models.registry import MODELS
 
@@ -40,18 +34,6 @@ SHAPES = [(1, 8, 8), (6,)]
 def float32(monkeypatch: pytest.MonkeyPatch) -> None:
     """No TF32, whose products have 10 bits: answers are compared."""
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
-
-
-@contextmanager
-def no_waiting() -> Iterator[None]:
-    """An error for every operation that makes the host wait for the device."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that this mode is a prototype
-            torch.cuda.set_sync_debug_mode("error")
-        yield
-    finally:
-        torch.cuda.set_sync_debug_mode("default")
 
 
 def examples(shape: tuple[int, ...]) -> Examples:
@@ -122,47 +104,6 @@ def test_novelty(name: str, shape: tuple[int, ...], tmp_path: Path) -> None:
         score, p = detector.score(x, kind), detector.p_value(x, kind)
         assert score.isfinite().all() and ((p > 0) & (p <= 1)).all()
         torch.testing.assert_close(again.score(x, kind), score)
-
-
-@pytest.mark.parametrize(("name", "shape"), [*product(MODELS, SHAPES)])
-def test_no_step_waits_for_the_device(name: str, shape: tuple[int, ...]) -> None:
-    """With every consistency method at once; the first step may wait, for it sets libraries up."""
-    model = make(name, shape).to(CUDA).train()
-    data = examples(shape)
-    weights = {
-        method: 1.0
-        for method in METHODS
-        if method != "latent_vat" or isinstance(model, LatentModel)
-    }
-    if not model.has_classifier:
-        weights = {}
-    task = Task(
-        model,
-        examples=data,
-        class_prior=torch.ones(K) / K,
-        threshold=0.0,
-        teacher_decay=0.9,
-        vat_epsilon=0.5,
-        spread_every=1,
-    )
-    methods = {m: Weighted(w, method_class(m)(task)) for m, w in weights.items()}
-    objective = Regularized(model, methods, make_augmentation("auto", shape), 0.0).to(CUDA)
-    objective.start_epoch(model, 0)
-    x, y, positions = torch.from_numpy(data.x), torch.from_numpy(data.y), torch.arange(N)
-    batch = Batch(x.to(CUDA), y.to(CUDA), None, 1.5, positions.to(CUDA))
-    if model.uses_unlabeled:
-        batch = Batch(batch.x[:8], batch.y[:8], batch.x.flip(0), 1.5, batch.positions.flip(0))
-    optimizer = torch.optim.Adam(model.parameters(), fused=True)
-
-    def step() -> None:
-        for player in model.players():
-            objective(batch, player).total.backward()
-        optimizer.step()
-        optimizer.zero_grad()
-
-    step()
-    with no_waiting():
-        step()
 
 
 @pytest.mark.parametrize("precision", ["no", "bf16", "fp16"])
