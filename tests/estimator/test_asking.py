@@ -12,7 +12,7 @@ from scipy.special import logsumexp
 
 from dhm import HybridClassifier
 from dhm.errors import ConfigError, DataError
-from dhm.estimator.estimator import _numpy
+from dhm.estimator.answers import _numpy
 from dhm.inference.annealing import annealed_log_likelihood
 
 Data = tuple[Any, Any]

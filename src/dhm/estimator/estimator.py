@@ -1,4 +1,4 @@
-"""`HybridClassifier`: fit, then predict, score, sample, fill in and judge what is novel."""
+"""`HybridClassifier`: how it is fitted and kept; what it then answers is in `answers`."""
 
 import copy
 import sys
@@ -6,95 +6,35 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
-from functools import update_wrapper
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
-import torch
-from numpy.typing import ArrayLike, NDArray
-from sklearn.base import (
-    BaseEstimator,
-    ClassifierMixin,
-    ClassNamePrefixFeaturesOutMixin,
-    TransformerMixin,
-)
-from sklearn.metrics import accuracy_score
-from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted, validate_data
+from numpy.typing import ArrayLike
+from sklearn.utils.validation import check_is_fitted
 
-from dhm.config import MAX_SEED, TrainConfig, parse_config
+from dhm.config import TrainConfig, parse_config
 from dhm.data import UNLABELED, Dataset, Examples, split_validation
-from dhm.errors import ConfigError, DataError, RunError, UnavailableError
+from dhm.errors import ConfigError, DataError, RunError
 from dhm.estimator import storage
+from dhm.estimator.answers import Answers
 from dhm.estimator.defaults import INSTEAD, Facts, choose
-from dhm.estimator.inputs import (
-    Layout,
-    check_columns,
-    digests,
-    has_missing,
-    learn_layout,
-    stacked,
-)
+from dhm.estimator.inputs import Layout, check_count, digests, learn_layout, stacked, weights
 from dhm.estimator.labels import as_labels, encode, find_classes, find_mark
 from dhm.estimator.memory import Memory
 from dhm.inference.novelty.detector import MIN_HELD_OUT, NoveltyDetector
-from dhm.inference.predict import (
-    predict_features,
-    predict_latent,
-    predict_logits,
-    reconstruct,
-)
-from dhm.models.base import GenerativeModel, LatentModel, Model, ModelSpec
+from dhm.models.base import Model, ModelSpec
 from dhm.models.build import build_model
-from dhm.models.registry import MODELS, model_class
 from dhm.training.feed import drawn
 from dhm.training.in_memory import private_generators, train_in_memory
 from dhm.training.recording import Row
 from dhm.training.train import TrainingData, training_data
 
-MIN_ROWS = 64
-"""Fewer inputs than that are padded to so many: what a row gives then depends on it alone.
-
-The kernels of matrix products differ for a handful of rows, and with them the last digits.
-"""
 MANY_LABELS = 500
 """Labelled examples from which on a tenth of them is held out, if nothing else is asked for."""
 
 
-class _Available:
-    """A method that exists for models which can answer it, and is an `UnavailableError` for others.
-
-    scikit-learn's `available_if` would hide our message behind one of its own.
-    """
-
-    def __init__(self, method: Callable[..., Any], missing: Callable[[Any], str | None]) -> None:
-        self.method, self.missing = method, missing
-        update_wrapper(cast(Any, self), method)
-
-    def __get__(self, instance: Any, owner: type | None = None) -> Any:
-        if instance is None:
-            return self.method
-        if (reason := self.missing(instance)) is not None:
-            raise UnavailableError(f"{self.method.__name__} {reason}")
-        return self.method.__get__(instance, owner)
-
-
-def _asks_density(method: Callable[..., Any]) -> Any:
-    return _Available(method, lambda self: self._lacks("density"))
-
-
-def _asks_classifier(method: Callable[..., Any]) -> Any:
-    return _Available(method, lambda self: self._lacks("classifier"))
-
-
-def _asks_samples(method: Callable[..., Any]) -> Any:
-    return _Available(method, lambda self: self._lacks("samples"))
-
-
-class HybridClassifier(
-    ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClassifierMixin, BaseEstimator
-):
+class HybridClassifier(Answers):
     """A deep hybrid model as a scikit-learn classifier.
 
     One fit to labelled and unlabelled arrays, then p(y|x), log p(x), draws of x, features z,
@@ -158,20 +98,11 @@ class HybridClassifier(
         ((5,), (1797, 32))
     """
 
-    classes_: NDArray[Any]
-    layout_: Layout
-    unlabeled_: int | None
     chosen_: dict[str, tuple[Any, str]]
-    model_: Model
     history_: list[Row]
     n_iter_: int
-    seed_: int
     _options: TrainConfig
     _optimizers: dict[str, Any] | None
-    _memory: Memory
-    _held_out: Examples | None
-    _calibrates: bool
-    _detector: NoveltyDetector | None
 
     def __init__(
         self,
@@ -326,7 +257,7 @@ class HybridClassifier(
             )
         X = self._check(X, reset=learn)
         more = [] if X_unlabeled is None else [self._check(X_unlabeled, reset=False)]
-        weight = _weights(sample_weight, X.shape[0])
+        weight = weights(sample_weight, X.shape[0])
         if len(y := as_labels(y)) != X.shape[0]:
             raise DataError(f"X has {X.shape[0]} examples but y {len(y)} labels: give one each")
         if weight is not None and not weight.all():
@@ -369,7 +300,7 @@ class HybridClassifier(
 
     def _check_arguments(self) -> None:
         """Refuse now what would be found out after training; `parse_config` checks the rest."""
-        _check_count("n_samples", self.n_samples)
+        check_count("n_samples", self.n_samples)
         share, calls = _plain(self.validation_fraction), self.callbacks
         if not (share == "auto" or (isinstance(share, int | float) and 0 <= share < 1)):
             raise ConfigError(
@@ -498,274 +429,9 @@ class HybridClassifier(
         # Every callback is called, whatever the others say.
         return any([bool(callback(row)) for callback in self.callbacks or ()])
 
-    def _draw_seed(self) -> int:
-        return int(check_random_state(self.random_state).randint(MAX_SEED))
-
     def _forget(self) -> None:
         for name in [name for name in vars(self) if name.endswith("_")]:
             delattr(self, name)
-
-    # Asking
-
-    @_asks_classifier
-    def predict(self, X: Any) -> NDArray[Any]:
-        """(N,) the most probable label of each example."""
-        proba = self.predict_proba(X)
-        return self.classes_[proba.argmax(1)]
-
-    @_asks_classifier
-    def predict_proba(self, X: Any) -> NDArray[np.float64]:
-        """(N, K) p(y|x), with the columns of `classes_`.
-
-        Where entries are missing, the average over what they may be given the others.
-        """
-        return np.exp(self.predict_log_proba(X))
-
-    @_asks_classifier
-    def predict_log_proba(self, X: Any) -> NDArray[np.float64]:
-        """(N, K) log p(y|x), nats."""
-        x = self._stored(X)
-        log_p = _padded(x, lambda rows: _log_softmax(predict_logits(self.model_, rows)))
-        incomplete = np.flatnonzero(has_missing(x))
-        if len(incomplete):
-            log_p[incomplete] = _padded(x[incomplete], self._log_proba_of_incomplete)
-        return log_p
-
-    def _log_proba_of_incomplete(self, x: Any) -> NDArray[np.float64]:
-        from dhm.inference.missing import predict_proba
-
-        found = predict_proba(self.model_, x, n_samples=self.n_samples, seed=self.seed_)
-        proba = _numpy(found).clip(np.finfo(np.float32).tiny)
-        return np.log(proba / proba.sum(1, keepdims=True))
-
-    @_asks_classifier
-    def score(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> float:
-        """Accuracy; examples without a label do not count."""
-        predicted = self.predict(X)
-        y = as_labels(y)
-        if len(y) != len(predicted):
-            raise DataError(f"X has {len(predicted)} examples but y {len(y)} labels: give one each")
-        index = encode(y, self.classes_, self.unlabeled_)
-        known = index != UNLABELED
-        if not known.any():
-            raise DataError("score: expected at least one label, found none")
-        weight = _weights(sample_weight, len(y))
-        if weight is not None:
-            weight = weight[known]
-        found = accuracy_score(self.classes_[index[known]], predicted[known], sample_weight=weight)
-        return float(found)
-
-    def transform(self, X: Any) -> NDArray[Any]:
-        """(N, d) features of each example: z, or what the last layer of p(y|x) sees without one."""
-        check_is_fitted(self)
-        X = self._check(X, reset=False)
-        features = _padded(self.layout_.stored(X), self._features)
-        return features.astype(X.dtype if X.dtype.kind == "f" else np.float32, copy=False)
-
-    def _features(self, x: Any) -> NDArray[np.float32]:
-        latent = isinstance(self.model_, LatentModel)
-        ask: Any = predict_latent if latent else predict_features
-        found: NDArray[np.float32] = ask(self.model_, x).cpu().numpy()
-        return found
-
-    @_asks_density
-    def score_samples(self, X: Any) -> NDArray[np.float64]:
-        """(N,) estimates of log p(x), nats, by `n_samples` importance samples.
-
-        A density of tables is in their own units, one of float images in those of pixels in [0, 1];
-        bernoulli and discretised logistic are probabilities.
-        """
-        x = self._stored(X)
-        from dhm.inference.likelihood import log_likelihood
-
-        def ask(rows: Any) -> NDArray[np.float64]:
-            return _numpy(log_likelihood(self.model_, rows, self.n_samples, seed=self.seed_).value)
-
-        return _padded(x, ask)
-
-    @_asks_density
-    def log_joint(self, X: Any, y: Any = None) -> NDArray[np.float64]:
-        """log p(x, y), nats: (N,) of the labels y, or (N, K) of every class without them."""
-        x = self._stored(X)
-        from dhm.inference.likelihood import log_joint
-
-        def ask(rows: Any) -> NDArray[np.float64]:
-            return _numpy(log_joint(self.model_, rows, self.n_samples, seed=self.seed_))
-
-        joint = _padded(x, ask)
-        if y is None:
-            return joint
-        index = encode(as_labels(y), self.classes_, self.unlabeled_)
-        if len(index) != len(joint) or (index == UNLABELED).any():
-            raise DataError(f"y: expected a label for each of {len(joint)} examples")
-        return joint[np.arange(len(joint)), index]
-
-    @_asks_samples
-    def sample(self, n: int = 1, y: Any = None) -> NDArray[Any]:
-        """n draws of x from p(x), from p(x|y) of one label y, or one from that of each of n labels.
-
-        (n, ...) in the layout and units of X; the same draws again where `random_state` is a seed.
-
-        Raises `ConfigError` where n is no whole number above 0, or more than memory should hold,
-        `DataError` for unknown labels.
-        """
-        check_is_fitted(self)
-        _check_count("n", n)
-        from dhm.inference import sampling
-
-        sampling.check_draws(self.model_, n)
-        seed = self._draw_seed()
-        if y is None:
-            return self.layout_.original(sampling.sample(self.model_, n, seed=seed).cpu().numpy())
-        labels = np.asarray(y)
-        index = encode(labels.reshape(-1), self.classes_, self.unlabeled_)
-        index = np.full(n, index[0]) if labels.ndim == 0 else index
-        if len(index) != n or (index == UNLABELED).any():
-            raise DataError(f"y: expected one label, or one for each of n = {n}, found {y!r}")
-        x = np.empty((n, *self.layout_.shape), np.float32)
-        for label in np.unique(index):
-            where = index == label
-            draws = sampling.sample_given_label(
-                self.model_, int(label), int(where.sum()), seed=seed
-            )
-            x[where] = draws.x.cpu().numpy()
-        return self.layout_.original(x)
-
-    @_asks_samples
-    def reconstruct(self, X: Any) -> NDArray[Any]:
-        """What the model makes of z of each example, in the layout and units of X."""
-        x = self._stored(X)
-        latent = self.model_
-        assert isinstance(latent, LatentModel)
-        return self.layout_.original(
-            _padded(x, lambda rows: reconstruct(latent, rows).cpu().numpy())
-        )
-
-    @_asks_density
-    def impute(self, X: Any, n_draws: int | None = None) -> NDArray[Any]:
-        """X with its missing entries filled in; observed ones stay exactly as they are.
-
-        With their means given what is observed, or (n_draws, N, ...) draws of all of them together.
-
-        Raises `ConfigError` where n_draws is no whole number above 0.
-        """
-        check_is_fitted(self)
-        if n_draws is not None:
-            _check_count("n_draws", n_draws)
-        from dhm.inference.missing import impute
-
-        X = self._check(X, reset=False)
-        x = self.layout_.stored(X)
-        dense = X.toarray() if hasattr(X, "toarray") else X
-
-        def ask(rows: Any) -> NDArray[np.float32]:
-            filled = impute(
-                self.model_, rows, n_draws or 1, n_samples=self.n_samples, seed=self.seed_
-            )
-            # The examples come first, as it is these that are padded.
-            found = filled.mean if n_draws is None else filled.draws.transpose(0, 1)
-            return found.cpu().numpy()
-
-        found = _padded(x, ask)
-        found = self.layout_.original(found if n_draws is None else found.swapaxes(0, 1))
-        return np.where(np.isnan(dense), found, dense) if dense.dtype.kind == "f" else dense
-
-    def novelty_score(self, X: Any, kind: str | None = None) -> NDArray[np.float64]:
-        """(N,) how unlike the training data each example is: higher is more novel.
-
-        `kind` is one of the scores of `dhm.inference.novelty`; by default they are combined. What
-        they need of the training data is learnt when first asked, from at most 5,000 examples that
-        the fits kept. `save` keeps it if it was asked before.
-        """
-        x = self._stored(X)
-        detector = self._novelty_detector()
-        return _padded(x, lambda rows: _numpy(detector.score(rows, kind, seed=self.seed_)))
-
-    def novelty_p_value(self, X: Any, kind: str | None = None) -> NDArray[np.float64]:
-        """(N,) how probable it is that training data are as novel as each example or more.
-
-        Of new examples like the training data a share of alpha at most has a p-value of alpha or
-        less, where the fit held out 20 examples or more, in `validation_data` or by
-        `validation_fraction`. Otherwise examples that the model was trained on are the measure, and
-        more are flagged: a `UserWarning` says so. So does one where X misses entries and what was
-        held out does not: that measures only what misses the same.
-        """
-        x = self._stored(X)
-        detector = self._novelty_detector()
-        whole = self._held_out is None or not has_missing(self._held_out.x).any()
-        if whole and (n := int(has_missing(x).sum())):
-            warnings.warn(
-                f"{n} of {x.shape[0]} examples have missing entries: their p-values are right only "
-                "if the examples that were held out miss the same, and too small if these are "
-                "whole: fit with validation_data that has such gaps",
-                stacklevel=2,
-            )
-        if not self._calibrates:
-            warnings.warn(
-                "novelty is measured by examples that the model was trained on, so p-values of new "
-                f"ones are too small: hold out {MIN_HELD_OUT} or more by validation_data or "
-                "validation_fraction",
-                stacklevel=2,
-            )
-        return _padded(x, lambda rows: _numpy(detector.p_value(rows, kind, seed=self.seed_)))
-
-    def _novelty_detector(self) -> NoveltyDetector:
-        if self._detector is None:
-            if self._memory.examples is None:
-                raise ConfigError(
-                    "novelty is judged by training data, which a saved estimator has not: ask "
-                    "for novelty_score once before saving it"
-                )
-            seen, held = self._memory.examples, self._held_out if self._calibrates else None
-            self._detector = NoveltyDetector.fit(
-                self.model_, seen.x, seen.y, None if held is None else held.x, seed=self.seed_
-            )
-        return self._detector
-
-    # Inputs and outputs
-
-    def _check(self, X: Any, *, reset: bool) -> Any:
-        check_columns(X)
-        x = validate_data(
-            self,
-            X,
-            reset=reset,
-            accept_sparse="csr",
-            ensure_all_finite="allow-nan",
-            allow_nd=True,
-        )
-        if x.dtype.kind not in "biuf":  # of categories that are digits, for one
-            raise DataError(f"X: expected numbers, found {x.dtype}; convert it by astype(float)")
-        return x
-
-    def _stored(self, X: Any) -> Any:
-        check_is_fitted(self)
-        return self.layout_.stored(self._check(X, reset=False))
-
-    def _lacks(self, what: str) -> str | None:
-        """Why a question cannot be answered, or None; before `fit`, by the model asked for."""
-        if what == "classifier":
-            if not hasattr(self, "model_") or self.model_.has_classifier:
-                return None
-            name = self.model_.spec.model
-            return f"needs p(y|x), which this {name} has not: fit with sup_weight above 0"
-        name, has = self.model, True
-        if hasattr(self, "model_"):
-            model = self.model_
-            name = model.spec.model
-            has = model.has_density if what == "density" else model.has_samples
-        else:
-            if isinstance(name, str) and name in MODELS:
-                kind = GenerativeModel if what == "density" else LatentModel
-                has = issubclass(model_class(name), kind)
-            has = has and not (isinstance(self.unsup_weight, int | float) and not self.unsup_weight)
-        if has:
-            return None
-        part = "a density p(x)" if what == "density" else "a generative part"
-        return (
-            f"needs {part}, which this {name} has not: fit with model='auto', 'supervised-hdgm' or "
-            f"'semisup-hdgm', and unsup_weight above 0"
-        )
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -858,43 +524,6 @@ _FITTED = (
     *("seed_", "unlabeled_", "_n_features_out", "_calibrates"),
 )
 """What a fit leaves that is plain data."""
-
-
-def _weights(sample_weight: Any, n: int) -> NDArray[np.float64] | None:
-    """Weights of n examples, None where all are 1."""
-    if sample_weight is None:
-        return None
-    weight = np.asarray(sample_weight, dtype=np.float64)
-    if weight.ndim == 0:
-        weight = np.full(n, float(weight))
-    if weight.shape != (n,):
-        raise DataError(f"sample_weight: expected shape ({n},), found {weight.shape}")
-    if not np.isfinite(weight).all() or (weight < 0).any():
-        raise DataError("sample_weight: expected finite weights of at least 0")
-    if not weight.any():
-        raise DataError("sample_weight: every weight is zero; give some example more")
-    return None if (weight == 1).all() else weight
-
-
-def _check_count(name: str, n: Any) -> None:
-    if not isinstance(n, int | np.integer) or isinstance(n, bool) or n < 1:
-        raise ConfigError(f"{name} should be a whole number of at least 1, found {n!r}")
-
-
-def _padded(x: Any, ask: Callable[[Any], NDArray[Any]]) -> NDArray[Any]:
-    n = x.shape[0]
-    return ask(x if n >= MIN_ROWS else x[np.resize(np.arange(n), MIN_ROWS)])[:n]
-
-
-# On the CPU: not every device has double precision.
-def _log_softmax(logits: torch.Tensor) -> NDArray[np.float64]:
-    found: NDArray[np.float64] = logits.cpu().double().log_softmax(1).numpy()
-    return found
-
-
-def _numpy(values: torch.Tensor) -> NDArray[np.float64]:
-    found: NDArray[np.float64] = values.cpu().double().numpy()
-    return found
 
 
 def _plain(value: Any) -> Any:

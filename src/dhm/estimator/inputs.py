@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dhm.data.checks import channels_first
-from dhm.errors import DataError
+from dhm.errors import ConfigError, DataError
 
 MARGIN = 0.5
 """How far outside the pixels of the fit others may be, as a share of their range.
@@ -209,3 +209,24 @@ def _as_float32(x: Any) -> Any:
     if np.isinf(values).any():
         raise DataError("X: found values too large for float32; rescale them")
     return x
+
+
+def check_count(name: str, n: Any) -> None:
+    if not isinstance(n, int | np.integer) or isinstance(n, bool) or n < 1:
+        raise ConfigError(f"{name} should be a whole number of at least 1, found {n!r}")
+
+
+def weights(sample_weight: Any, n: int) -> NDArray[np.float64] | None:
+    """Weights of n examples, None where all are 1."""
+    if sample_weight is None:
+        return None
+    weight = np.asarray(sample_weight, dtype=np.float64)
+    if weight.ndim == 0:
+        weight = np.full(n, float(weight))
+    if weight.shape != (n,):
+        raise DataError(f"sample_weight: expected shape ({n},), found {weight.shape}")
+    if not np.isfinite(weight).all() or (weight < 0).any():
+        raise DataError("sample_weight: expected finite weights of at least 0")
+    if not weight.any():
+        raise DataError("sample_weight: every weight is zero; give some example more")
+    return None if (weight == 1).all() else weight
