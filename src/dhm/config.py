@@ -17,7 +17,7 @@ from dhm.errors import ConfigError
 from dhm.models.registry import MODELS
 from dhm.suggest import did_you_mean
 
-Network = Literal["small", "strided", "patches", "paper", "mlp"]
+Network = Literal["small", "strided", "halving", "patches", "paper", "mlp"]
 Likelihood = Literal["auto", "bernoulli", "gaussian", "discretized-logistic"]
 Prior = Literal["gaussian", "classes"]
 GeneratorLoss = Literal["feature-matching", "adversarial"]
@@ -115,9 +115,9 @@ class TrainConfig:
     model: str = option("supervised-hdgm", "the model", group="model", choices=MODELS)
     network: Network = option(
         "small",
-        "its layers: a laptop's, the same with strides and batch normalisation, these with a "
-        "better p(x|z) of images (explicit hybrids), the original paper's, or dense ones only "
-        "(semisup-ali)",
+        "its layers: a laptop's; the same with strides and batch normalisation, and with half as "
+        "long strides; strided with a better p(x|z) of images (explicit hybrids); the original "
+        "paper's; or dense ones only (semisup-ali)",
         group="model",
     )
     sup_weight: float | None = option(

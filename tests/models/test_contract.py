@@ -25,7 +25,7 @@ CASES = [
     *product(("semisup-ali",), ("mlp",), SHAPES),
     *(
         case
-        for network in ("strided", "patches")
+        for network in ("strided", "halving", "patches")
         for case in product(
             [m for m in MODELS if network in model_class(m).options], (network,), SHAPES
         )

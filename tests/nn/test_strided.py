@@ -1,4 +1,4 @@
-"""The strided network against the small one."""
+"""The strided networks against the small one."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from dhm.nn import small, strided
+from dhm.nn import halving, small, strided
 from dhm.nn.batch_norm import BatchNorm
 
 
@@ -21,6 +21,14 @@ def test_a_fifth_of_the_multiplications_on_28_pixels() -> None:
     shape = (1, 28, 28)
     ratio = total_work(strided.Trunk(shape), shape) / total_work(small.Trunk(shape), shape)
     assert ratio == pytest.approx(1 / 5, abs=0.02)
+
+
+def test_halving_is_twice_that_work_and_the_same_on_small_images() -> None:
+    def ratio(shape: tuple[int, ...]) -> float:
+        return total_work(halving.cnn(shape, 10), shape) / total_work(strided.cnn(shape, 10), shape)
+
+    assert ratio((1, 28, 28)) == pytest.approx(2, abs=0.05)
+    assert ratio((1, 8, 8)) == 1
 
 
 def convolution_work(trunk: nn.Module, shape: tuple[int, ...]) -> int:

@@ -54,7 +54,7 @@ class HybridClassifier(Answers):
     Arguments:
         model: a name of `dhm train --model`, or "auto": semisup-hdgm where labels are missing, else
             supervised-hdgm.
-        network: "small", "strided", "paper", "mlp" or "auto".
+        network: a name of `dhm train --network`, or "auto": by the data and how many labels.
         likelihood: p(x|z), "bernoulli", "gaussian", "discretized-logistic" or "auto".
         augment: random copies, as `dhm train --augment`; "auto": with consistency methods only.
         consistency: weights of consistency methods by name, None for none, or "auto": for few

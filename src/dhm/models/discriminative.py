@@ -15,7 +15,7 @@ class Discriminative(Model):
     """One player that minimises the cross-entropy of p(y|x)."""
 
     options: ClassVar[dict[str, dict[str, Any]]] = {
-        network: {"hide": 0.0} for network in ("small", "strided", "paper")
+        network: {"hide": 0.0} for network in ("small", "strided", "halving", "paper")
     }
 
     def __init__(self, spec: ModelSpec) -> None:

@@ -76,6 +76,7 @@ class SupervisedHDGM(GenerativeModel):
     options: ClassVar[dict[str, dict[str, Any]]] = {
         "small": _SMALL,
         "strided": _SMALL,
+        "halving": _SMALL,
         "patches": _SMALL,
         "paper": {
             **_SMALL,

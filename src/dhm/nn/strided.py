@@ -20,17 +20,17 @@ __all__ = ["cnn", "hybrid", "mlp"]
 class Trunk(nn.Sequential):
     """256 features of x: convolutions with strides to 5x5 or less, one dense layer.
 
-    The first convolution is 5x5 with stride 3, or 3x3 where images are small or a strip narrower
-    than that leaves room for; those that follow are 3x3 with stride 2. Two dense layers for
-    vectors. Batch normalisation after each.
+    The first convolution is 5x5 with stride 3 (`first`), or 3x3 where images are small or a strip
+    narrower than that leaves room for; those that follow are 3x3 with stride 2. Two dense layers
+    for vectors. Batch normalisation after each.
     """
 
-    def __init__(self, shape: tuple[int, ...]) -> None:
+    def __init__(self, shape: tuple[int, ...], first: int = 3) -> None:
         if len(shape) == 1:
             super().__init__(*_dense(shape[0]), *_dense(N_FEATURES))
             return
         n_in, *sides = shape
-        kernel, stride = (5, 3) if max(sides) >= 20 and min(sides) >= 3 else (3, 1)
+        kernel, stride = (5, first) if max(sides) >= 20 and min(sides) >= 3 else (3, 1)
         layers = _convolution(n_in, WIDTH, kernel, stride)
         sides = [(side + 2 - kernel) // stride + 1 for side in sides]
         n_in = WIDTH

@@ -1,0 +1,16 @@
+"""The strided network with strides of 2 alone: twice its multiplications, and fewer errors.
+
+What a stride of 3 passes over is missed most where classes differ in details, as clothes do.
+"""
+
+from functools import partial
+
+from dhm.nn import small
+from dhm.nn.small import mlp
+from dhm.nn.strided import Trunk
+
+__all__ = ["cnn", "hybrid", "mlp"]
+
+_trunk = partial(Trunk, first=2)
+hybrid = partial(small.hybrid, trunk=_trunk)
+cnn = partial(small.cnn, trunk=_trunk)
