@@ -4,8 +4,8 @@
 
 Graph methods on features of an autoencoder reach 23.9 % error with 100 labels, transductively
 (Calder et al., Poisson learning, ICML 2020). In tuning (5,000 validation images, seeds 101 and 102)
-the errors of `strided` were 20.7 and 12.4 %, those of `halving` 19.4 and 12.0 %. bfloat16 takes two thirds of the time of a step on
-processors that have its products; `--precision no` is for others.
+the errors of `strided` were 20.7 and 12.4 %, those of `halving` 19.4 and 12.0 %. bfloat16 takes two
+thirds of the time of a step on processors that have its products; `--precision no` is for others.
 """
 
 from dhm.recipes.few_labels import few_labels
