@@ -1,9 +1,12 @@
 """The densities of p(x|z) against enumeration, quadrature and scipy."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 from scipy import integrate, stats
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from dhm.nn.distributions import (
     LIKELIHOODS,
@@ -53,11 +56,29 @@ def test_discretized_logistic_mean_and_samples_match_enumeration() -> None:
     probabilities = p.log_prob(LEVELS[:, None]).exp()
     mean = (probabilities * LEVELS[:, None]).sum(0)
     torch.testing.assert_close(p.mean, mean, atol=1e-5, rtol=1e-5)
+    variance = (probabilities * (LEVELS[:, None] - mean) ** 2).sum(0)
+    torch.testing.assert_close(p.variance, variance, atol=1e-5, rtol=1e-4)
     torch.manual_seed(0)
     x = p.sample((40_000,))
     assert ((x * 255).round() / 255 == x).all()
-    sd = ((probabilities * (LEVELS[:, None] - mean) ** 2).sum(0) / len(x)).sqrt()
+    sd = (variance / len(x)).sqrt()
     assert ((x.mean(0) - mean).abs() < 5 * sd).all()
+
+
+def test_moments_of_a_discretized_logistic_take_no_more_memory_than_the_images() -> None:
+    class Largest(TorchDispatchMode):
+        numbers = 0
+
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None):  # type: ignore[no-untyped-def]
+            made = func(*args, **(kwargs or {}))
+            if isinstance(made, torch.Tensor):
+                self.numbers = max(self.numbers, made.numel())
+            return made
+
+    p = DiscretizedLogistic(torch.rand(50, 3, 4, 4), torch.full((), -3.0))
+    with Largest() as largest:
+        assert p.mean.shape == p.variance.shape == (50, 3, 4, 4)
+    assert largest.numbers == 50 * 3 * 4 * 4
 
 
 def test_gaussian_integrates_to_one_and_samples_with_the_variance_of_its_density() -> None:

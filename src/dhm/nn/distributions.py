@@ -1,6 +1,6 @@
 """The densities p(x|z) a decoder can parametrise, and the Gaussian of every latent variable."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -132,21 +132,28 @@ class DiscretizedLogistic(Distribution):
     @property
     def mean(self) -> Tensor:
         """Exact mean: the average over the inner bin edges of P(x above the edge)."""
-        return self._above().mean(-1)
+        first = torch.zeros_like(self.location)
+        for above in self._above():
+            first = first + above
+        return first / (self.levels - 1)
 
     @property
     def variance(self) -> Tensor:
         """Exact variance: k^2 is the sum of 2j + 1 over the j below k, as k is that of 1."""
-        above, top = self._above(), self.levels - 1
-        odd = 2 * torch.arange(top, device=above.device, dtype=above.dtype) + 1
-        return (above @ odd / top**2 - above.mean(-1) ** 2).clamp(min=0)
-
-    def _above(self) -> Tensor:
-        """Of each pixel, the probability to be above each inner edge of the bins."""
+        first = second = torch.zeros_like(self.location)
+        for j, above in enumerate(self._above()):
+            first, second = first + above, second + (2 * j + 1) * above
         top = self.levels - 1
-        edges = (torch.arange(top, device=self.location.device) + 0.5) / top
-        centred = (self.location[..., None] - edges) / self.log_scale.exp()[..., None]
-        return torch.sigmoid(centred)
+        return (second / top**2 - (first / top) ** 2).clamp(min=0)
+
+    def _above(self) -> Iterator[Tensor]:
+        """Of each pixel, the probability to be above each inner edge of the bins, edge by edge.
+
+        All edges together would be 255 times the images.
+        """
+        top, inverse_scale = self.levels - 1, torch.exp(-self.log_scale)
+        for j in range(top):
+            yield torch.sigmoid((self.location - (j + 0.5) / top) * inverse_scale)
 
     def sample(self, sample_shape: torch.Size | list[int] | tuple[int, ...] = ()) -> Tensor:
         """Pixels on the grid of levels, shape `sample_shape + batch_shape`."""
