@@ -4,17 +4,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.sparse as sp
 
 from dhm.data import check_inputs, checks, describe, from_arrays, load
+from dhm.errors import DataError
 
 BYTES = np.random.default_rng(0).integers(0, 256, (5, 1, 4, 6), np.uint8)
 
 
 def refusal(x: Any) -> str:
-    from dhm.errors import DataError
-
     with pytest.raises(DataError) as caught:
         check_inputs(x, "mine: x")
     message = str(caught.value)
@@ -138,6 +138,24 @@ def test_large_arrays_are_looked_at_in_blocks(
     summary = describe(load(tmp_path))
     assert (summary["min"], summary["max"]) == (0, 200)
     assert sum(seen) == 520 and max(seen) <= 33
+
+
+def test_features_that_float32_cannot_tell_apart_are_refused(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    seconds = 1.7e9 + rng.uniform(0, 60, 40)
+    y = np.arange(40) % 2
+    with pytest.raises(DataError, match=r"feature 1 lies from 1700000.* subtract its"):
+        from_arrays(np.stack([rng.normal(size=40), seconds], 1), y)
+    pd.DataFrame({"when": seconds, "label": y}).to_csv(tmp_path / "x.csv", index=False)
+    with pytest.raises(DataError, match="feature 'when' lies from"):
+        load(tmp_path / "x.csv")
+    month = 1.7e9 + rng.uniform(0, 3e6, 40)
+    nearly_constant = 0.1 + np.arange(40) * np.spacing(0.1)  # rounding, and no range
+    whole = np.arange(40) + 5_000_000_000
+    for usable in (month, nearly_constant, seconds.astype(np.float32), np.full(40, 1e30)):
+        from_arrays(usable[:, None], y)
+    with pytest.raises(DataError, match="feature 0"):
+        from_arrays(whole[:, None], y)
 
 
 def test_describe_is_plain_and_complete() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from dhm.data.checks import check_inputs
+from dhm.data.checks import check_inputs, check_precision
 from dhm.data.dataset import UNLABELED, Dataset, Examples
 from dhm.data.labels import class_names, class_values, encode
 from dhm.data.splits import hold_out
@@ -64,6 +64,7 @@ def assemble(
         present, absent = ("y", "x") if parts.x_test is None else ("x", "y")
         raise DataError(f"{name}: found {present}_test but no {absent}_test; give both or neither")
     x = check_inputs(parts.x_train, f"{name}: x_train")
+    check_precision(parts.x_train, f"{name}: x_train", parts.features)
     values = class_values(parts.y_train, f"{name}: y_train")
     if classes is None:
         classes = class_names(values)

@@ -11,6 +11,9 @@ from dhm.errors import DataError
 CHANNELS = (1, 3, 4)
 """The numbers of channels by which the layout of an image array is recognised."""
 
+STEPS = 1000
+"""What float32 should tell apart within the range of a feature."""
+
 _BLOCK_BYTES = 1 << 24
 
 
@@ -49,6 +52,39 @@ store them as uint8 or divide by 255
             f"{what}: expected at least one example, found shape {x.shape}: it is empty"
         )
     return _check_vectors(x, what) if x.ndim == 2 else _check_images(channels_first(x, what), what)
+
+
+def check_precision(x: Any, what: str, names: tuple[str, ...] | None = None) -> None:
+    """Refuse vectors with a feature that float32 would keep too few values of, with `DataError`.
+
+    Its range is then small beside its distance from 0. Rounding alone is no range.
+
+    >>> check_precision(np.array([[1.7e9, 1.0], [1.7e9 + 60, 2.0]]), "x")
+    Traceback (most recent call last):
+    dhm.errors.DataError: x: feature 0 lies from 1700000000 to 1700000060, of which float32 keeps \
+less than 1000 steps; subtract its least value from it
+    """
+    x = x if hasattr(x, "tocsr") else _as_array(x, what)
+    if hasattr(x, "tocsr") or x.ndim != 2 or x.dtype.kind not in "iuf" or x.itemsize < 4:
+        return
+    if x.dtype == np.float32:
+        return
+    ends = [(np.fmin.reduce(block), np.fmax.reduce(block)) for block in _blocks(x)]
+    lows, highs = (np.array(end, np.float64) for end in zip(*ends, strict=True))
+    low, high = np.fmin.reduce(lows), np.fmax.reduce(highs)
+    furthest = np.fmax(np.abs(low), np.abs(high))
+    with np.errstate(over="ignore", invalid="ignore"):
+        steps, exact = (
+            (high - low) / np.spacing(furthest.astype(kind)) for kind in (np.float32, np.float64)
+        )
+    few = np.flatnonzero((steps < STEPS) & (exact >= STEPS))
+    if len(few):
+        j = int(few[0])
+        name = f"{names[j]!r}" if names else j
+        raise DataError(
+            f"{what}: feature {name} lies from {low[j]:.16g} to {high[j]:.16g}, of which float32 "
+            f"keeps less than {STEPS} steps; subtract its least value from it"
+        )
 
 
 def value_range(x: Any) -> tuple[float, float]:
