@@ -2,10 +2,14 @@
 
 import argparse
 import os
+import signal
 import sys
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from difflib import get_close_matches
 from importlib import import_module
+from importlib.metadata import version
 from typing import Any, NoReturn
 
 from dhm.errors import ConfigError, DHMError
@@ -37,7 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             parser.print_help(sys.stderr)
             return EXIT_ERROR
         options = parser.parse_args(words)
-        options.run(options)
+        with _stopped_alike():
+            options.run(options)
         print(end="", flush=True)  # a full disk is noticed here, not when Python exits
     except DHMError as error:
         return _stop(f"error: {error}", EXIT_ERROR)
@@ -62,12 +67,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
+@contextmanager
+def _stopped_alike() -> Iterator[None]:
+    """Within it SIGTERM, by which schedulers stop a process, interrupts as Ctrl-C does."""
+    if threading.current_thread() is not threading.main_thread():  # where signals cannot be set
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def make_parser() -> argparse.ArgumentParser:
     """The parser of every command."""
     parser = _Parser(
         prog="dhm",
         description="Deep hybrid models: train one, and ask it what a classifier cannot answer.",
         epilog="`dhm COMMAND --help` lists the options of a command.",
+    )
+    parser.add_argument(
+        "--version", action="version", version=f"dhm {version('deep-hybrid-models')}"
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for name in COMMANDS:

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from dhm.errors import DHMError, RunError
@@ -38,6 +38,6 @@ def replacing(path: str | Path) -> Iterator[Path]:
     except OSError as error:
         raise RunError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
-        # Not there once renamed, and not there when the folder could not be made.
-        if temporary.is_file():
+        # Not there once renamed, nor when the folder could not be made or the name is too long.
+        with suppress(OSError):
             temporary.unlink()

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterable
@@ -130,6 +131,33 @@ def test_help_shows_each_default_once(capsys: pytest.CaptureFixture[str]) -> Non
     assert "] [" not in out.partition("options:")[2]
     for words in ("label [0.95]", "(labels, uniform, none) [labels]", "[0.001 for most models]"):
         assert words in out
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["--version"])
+    assert stop.value.code == 0
+    assert capsys.readouterr().out.startswith("dhm 0.")
+
+
+def test_sigterm_interrupts_any_command(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stopped(options: object) -> None:
+        """A command that a scheduler stops."""
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr("dhm.commands.recipes.run", stopped)
+    assert main(["recipes"]) == 130
+    assert capsys.readouterr().err.strip() == "dhm: interrupted"
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_names_that_are_too_long_are_one_line(fails: Callable[..., str], models: Path) -> None:
+    name = "a" * 300
+    assert "no data set and no file" in fails("data", name)
+    assert "cannot write" in fails("sample", str(models / "hybrid"), "-o", f"{name}.png")
 
 
 def test_an_empty_command_shows_the_help(capsys: pytest.CaptureFixture[str]) -> None:

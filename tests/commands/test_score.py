@@ -85,6 +85,16 @@ def test_a_damaged_detector_is_fitted_anew(
         assert kept.stat().st_size > 1000
 
 
+def test_calibration_by_what_the_model_has_seen_is_said(
+    noise: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    few = ["--model", "semisup-hdgm", "--n_labeled", "50", "-e", "1", *SIZES, "-q"]
+    assert main(["train", *few, "--run_dir", ".", "-l", "few", "--picture_every", "0"]) == 0
+    capsys.readouterr()
+    assert main(["score", "few", noise]) == 0
+    assert "calibrated on unlabelled examples, which the model has seen" in capsys.readouterr().err
+
+
 def test_a_detector_of_the_last_weights_is_not_kept(
     runs: Path, noise: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,6 +1,7 @@
 """`dhm data`."""
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -27,7 +28,7 @@ def run(options: argparse.Namespace) -> None:
     parse_config({"seed_data": options.seed_data})
     default = f"{Path(options.dataset).resolve().stem}.png"
     output = png(options.output or default)
-    if options.output is None and output.exists():
+    if options.output is None and os.path.exists(output):
         raise ConfigError(f"{output} exists: name the picture by --output, that one to replace it")
     from dhm.data import describe, load
     from dhm.evaluation.pictures import dataset_picture

@@ -149,6 +149,7 @@ def predict_proba(model: Model, x: Any, *, n_samples: int = 100, seed: int = 0) 
         tensor([1., 1., 1., 1., 1.])
     """
     _check(n_samples, "n_samples")
+    x = x.cpu().numpy() if isinstance(x, Tensor) else x
     p_y = predict_logits(model, x).softmax(1)
     if not model.has_density:
         return p_y

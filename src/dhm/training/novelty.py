@@ -82,6 +82,13 @@ def run_detector(
         train = binarized(train, config.seed_data)
     if len(data.validation) < ENOUGH and not train.labeled.all():
         held_out = None
+        if progress:
+            print(
+                f"dhm: calibrated on unlabelled examples, which the model has seen, as "
+                f"{len(data.validation)} for validation are few: p-values of new inputs are a "
+                "little too small",
+                file=sys.stderr,
+            )
     detector = NoveltyDetector.fit(model, train.x, train.y, held_out, seed=config.seed)
     if Path(run).is_dir() or Path(run) == folder.weights:
         # In a folder of somebody else's it cannot be kept, which only costs the time again.
