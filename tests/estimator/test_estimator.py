@@ -5,6 +5,7 @@ import pickle
 import random
 import warnings
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -351,6 +352,89 @@ def test_a_fit_that_fails_leaves_what_was_fitted(quick: Quick, blobs: Data) -> N
     np.testing.assert_array_equal(model.predict_proba(x), before)
     model.set_params(epochs=1).fit(x, y)
     assert model.n_iter_ == 1
+
+
+def test_a_call_that_fails_leaves_the_optimiser(quick: Quick, blobs: Data) -> None:
+    x, y = blobs
+    one, two = (quick().partial_fit(x, y) for _ in range(2))
+
+    def stop(row: Any) -> None:
+        raise RuntimeError("stop")
+
+    with pytest.raises(RuntimeError):
+        one.set_params(callbacks=[stop]).partial_fit(x, y)
+    one.set_params(callbacks=None).partial_fit(x, y)
+    np.testing.assert_array_equal(one.predict_proba(x), two.partial_fit(x, y).predict_proba(x))
+
+
+def test_the_last_part_of_a_stream_may_be_shorter_than_a_batch(quick: Quick, blobs: Data) -> None:
+    x, y = blobs
+    model = quick(n_batch=50).partial_fit(x[:80], y[:80], classes=[0, 1, 2])
+    assert model.partial_fit(x[80:], y[80:]).n_iter_ == 2
+
+
+def test_threads_take_turns(quick: Quick, blobs: Data) -> None:
+    x, y = blobs
+    alone = quick().fit(x, y)
+    with ThreadPoolExecutor(3) as pool:
+        fits = list(pool.map(lambda _: quick().fit(x, y).predict_proba(x), range(3)))
+        draws = list(pool.map(lambda _: alone.sample(5), range(12)))
+    for found in fits:
+        np.testing.assert_array_equal(found, alone.predict_proba(x))
+    for found in draws:
+        np.testing.assert_array_equal(found, draws[0])
+
+
+def test_an_accelerator_of_the_users_own_stays(quick: Quick, blobs: Data) -> None:
+    from accelerate import Accelerator
+    from accelerate.state import AcceleratorState
+
+    AcceleratorState._reset_state(reset_partial_state=True)  # of the tests before
+    theirs = Accelerator(cpu=True, mixed_precision="bf16")
+    quick().fit(*blobs)
+    assert theirs.mixed_precision == "bf16" and theirs.device.type == "cpu"
+
+
+def test_a_loaded_estimators_copies_know_what_is_novel(
+    quick: Quick, blobs: Data, tmp_path: Path
+) -> None:
+    x, y = blobs
+    holes = np.where(np.random.default_rng(0).random(x.shape) < 0.2, np.nan, x)
+    model = quick().fit(x[:60], y[:60], validation_data=(holes[60:], y[60:]))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # what was held out has gaps, too
+        p_values = model.novelty_p_value(holes)
+        model.save(tmp_path / "kept")
+        loaded = HybridClassifier.load(tmp_path / "kept")
+        for other in (loaded, copy.deepcopy(loaded), pickle.loads(pickle.dumps(loaded))):
+            np.testing.assert_array_equal(other.novelty_p_value(holes), p_values)
+
+
+def test_what_it_makes_of_bytes_it_takes(quick: Quick, images: Data) -> None:
+    x, y = (images[0] * 255).astype(np.uint8), images[1]
+    model = quick().fit(x, y)
+    holes = np.where(np.random.default_rng(0).random(x.shape) < 0.2, np.nan, x)
+    for made in (model.impute(holes), model.reconstruct(x), model.sample(4)):
+        assert np.isfinite(model.predict_proba(made)).all()
+    with pytest.warns(UserWarning, match="0 to 255: are they in other units"):
+        model.predict(x / 255)
+    with pytest.raises(DataError, match=r"pixels in 0\.\.255"):
+        model.predict(x * 2.0)
+    assert model.impute(x[:5], n_draws=3).shape == (3, 5, 8, 8)
+
+
+def test_half_floats_of_a_wide_range(quick: Quick, images: Data) -> None:
+    x, y = images
+    wide = (x * 80_000 - 40_000).astype(np.float16)
+    assert quick(epochs=15, lr=0.005).fit(wide, y).score(wide, y) == 1.0
+
+
+def test_a_class_that_training_did_not_have_counts_as_wrong(quick: Quick, blobs: Data) -> None:
+    x, y = blobs
+    model = quick(epochs=20, lr=0.01).fit(x[y < 2], y[y < 2])
+    right = model.score(x[y < 2], y[y < 2])
+    assert model.score(x, y) == pytest.approx(right * (y < 2).mean())
+    assert model.score(x, y, sample_weight=np.where(y == 2, 0.0, 1.0)) == pytest.approx(right)
 
 
 def test_images_come_back_as_they_came(quick: Quick, images: Data) -> None:

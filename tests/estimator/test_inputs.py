@@ -91,8 +91,8 @@ def test_refused() -> None:
     layout = learn_layout(np.zeros((2, 8, 8), np.uint8), None)
     with pytest.raises(DataError, match=r"examples of shape \(8, 8\), found \(8, 7\)"):
         layout.stored(np.zeros((2, 8, 7), np.uint8))
-    with pytest.raises(DataError, match=r"whole numbers in 0\.\.255"):
-        layout.stored(np.full((2, 8, 8), 0.5))
+    with pytest.raises(DataError, match=r"pixels in 0\.\.255"):
+        layout.stored(np.full((2, 8, 8), -0.5))
     with pytest.raises(DataError, match="image_shape"):
         learn_layout(np.zeros((2, 60)), (8, 8))
     with pytest.raises(DataError, match="too large for float32"):
@@ -117,7 +117,7 @@ def test_pixels_outside_the_range_of_the_fit() -> None:
     assert learn_layout(flat, (8, 8)).stored(flat).min() == 0.0
     holes = np.full((2, 8, 8), 300.0)
     holes[0] = np.nan
-    with pytest.raises(DataError, match=r"whole numbers in 0\.\.255"):
+    with pytest.raises(DataError, match=r"pixels in 0\.\.255"):
         learn_layout(np.zeros((2, 8, 8), np.uint8), None).stored(holes)
 
 

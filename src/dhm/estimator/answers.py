@@ -22,7 +22,7 @@ from dhm.config import MAX_SEED
 from dhm.data import UNLABELED, Examples
 from dhm.errors import ConfigError, DataError, UnavailableError
 from dhm.estimator.inputs import Layout, check_columns, check_count, has_missing, weights
-from dhm.estimator.labels import as_labels, encode
+from dhm.estimator.labels import as_labels, encode, split_known
 from dhm.estimator.memory import Memory
 from dhm.inference.novelty.detector import MIN_HELD_OUT, NoveltyDetector
 from dhm.inference.predict import predict_features, predict_latent, predict_logits, reconstruct
@@ -81,6 +81,7 @@ class Answers(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClassifierMixin
     _memory: Memory
     _held_out: Examples | None
     _calibrates: bool
+    _held_out_gaps: bool = False
     _detector: NoveltyDetector | None
 
     @_asks_classifier
@@ -116,20 +117,18 @@ class Answers(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClassifierMixin
 
     @_asks_classifier
     def score(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> float:
-        """Accuracy; examples without a label do not count."""
+        """Accuracy; examples without a label do not count, those of an unknown class are wrong."""
         predicted = self.predict(X)
         y = as_labels(y)
         if len(y) != len(predicted):
             raise DataError(f"X has {len(predicted)} examples but y {len(y)} labels: give one each")
-        index = encode(y, self.classes_, self.unlabeled_)
-        known = index != UNLABELED
+        values, known = split_known(y, self.unlabeled_)
         if not known.any():
             raise DataError("score: expected at least one label, found none")
         weight = weights(sample_weight, len(y))
         if weight is not None:
             weight = weight[known]
-        found = accuracy_score(self.classes_[index[known]], predicted[known], sample_weight=weight)
-        return float(found)
+        return float(accuracy_score(values[known], predicted[known], sample_weight=weight))
 
     def transform(self, X: Any) -> NDArray[Any]:
         """(N, d) features of each example: z, or what the last layer of p(y|x) sees without one."""
@@ -244,7 +243,9 @@ class Answers(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClassifierMixin
 
         found = _padded(x, ask)
         found = self.layout_.original(found if n_draws is None else found.swapaxes(0, 1))
-        return np.where(np.isnan(dense), found, dense) if dense.dtype.kind == "f" else dense
+        observed = np.broadcast_to(dense, found.shape)
+        filled = np.where(np.isnan(observed), found, observed)
+        return filled if dense.dtype.kind == "f" else filled.astype(dense.dtype)
 
     def novelty_score(self, X: Any, kind: str | None = None) -> NDArray[np.float64]:
         """(N,) how unlike the training data each example is: higher is more novel.
@@ -268,8 +269,7 @@ class Answers(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClassifierMixin
         """
         x = self._stored(X)
         detector = self._novelty_detector()
-        whole = self._held_out is None or not has_missing(self._held_out.x).any()
-        if whole and (n := int(has_missing(x).sum())):
+        if not self._held_out_gaps and (n := int(has_missing(x).sum())):
             warnings.warn(
                 f"{n} of {x.shape[0]} examples have missing entries: their p-values are right only "
                 "if the examples that were held out miss the same, and too small if these are "

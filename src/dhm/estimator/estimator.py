@@ -19,12 +19,21 @@ from dhm.errors import ConfigError, DataError, RunError
 from dhm.estimator import storage
 from dhm.estimator.answers import Answers
 from dhm.estimator.defaults import INSTEAD, Facts, choose
-from dhm.estimator.inputs import Layout, check_count, digests, learn_layout, stacked, weights
+from dhm.estimator.inputs import (
+    Layout,
+    check_count,
+    digests,
+    has_missing,
+    learn_layout,
+    stacked,
+    weights,
+)
 from dhm.estimator.labels import as_labels, encode, find_classes, find_mark
 from dhm.estimator.memory import Memory
 from dhm.inference.novelty.detector import MIN_HELD_OUT, NoveltyDetector
 from dhm.models.base import Model, ModelSpec
 from dhm.models.build import build_model
+from dhm.nn.device import find_device
 from dhm.training.feed import drawn
 from dhm.training.in_memory import private_generators, train_in_memory
 from dhm.training.recording import Row
@@ -226,7 +235,10 @@ class HybridClassifier(Answers):
             examples = self._examples(X, y, sample_weight, None, learn=fresh, classes=classes)
             seed = self._draw_seed()
             options = self._choose(examples, None, seed, None) if fresh else self._options
-            config = replace(options, seed=seed, epochs=1, rampdown=0, ema=0.0, patience=None)
+            # The last part of a stream may be shorter than a batch.
+            n_batch = None if options.n_batch is None else min(options.n_batch, len(examples))
+            config = replace(options, seed=seed, n_batch=n_batch)
+            config = replace(config, epochs=1, rampdown=0, ema=0.0, patience=None)
             optimizers = getattr(self, "_optimizers", None)
             interrupted = self._train(examples, None, config, fresh, optimizers)
             held = None if fresh else self._held_out
@@ -373,7 +385,7 @@ class HybridClassifier(Answers):
     ) -> bool:
         """Train, and return whether Ctrl-C ended it early."""
         data = replace(training_data(examples, validation, config), symmetric=self.symmetric)
-        with private_generators(config.seed):
+        with private_generators(config.seed, find_device(config.device)):
             model = self._new_model(data, config) if fresh else self.model_
             outcome = train_in_memory(
                 model,
@@ -397,6 +409,7 @@ class HybridClassifier(Answers):
     def _hold_out(self, examples: Examples | None) -> None:
         """Say which examples the model was not trained on; novelty is calibrated on them."""
         self._held_out = examples
+        self._held_out_gaps = examples is not None and bool(has_missing(examples.x).any())
         self._calibrates = examples is not None and len(examples) >= MIN_HELD_OUT
 
     @contextmanager
@@ -510,18 +523,24 @@ class HybridClassifier(Answers):
         state = dict(super().__getstate__())
         if "model_" in state:
             state["model_"] = storage.pack(state["model_"])
-            state["_detector"] = None  # made again when asked for
+            state["_optimizers"] = storage.on_cpu(state["_optimizers"])
+            # Made again when asked for, but of an estimator that was loaded without what it needs.
+            detector, remembers = state["_detector"], state["_memory"].examples is not None
+            parts = None if detector is None or remembers else detector.parts
+            state["_detector"] = parts
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         if "model_" in state:
-            state = {**state, "model_": storage.unpack(state["model_"])}
+            model, parts = storage.unpack(state["model_"]), state["_detector"]
+            detector = None if parts is None else NoveltyDetector(model, *parts)
+            state = {**state, "model_": model, "_detector": detector}
         super().__setstate__(state)
 
 
 _FITTED = (
     *("chosen_", "history_", "n_iter_", "n_features_in_"),
-    *("seed_", "unlabeled_", "_n_features_out", "_calibrates"),
+    *("seed_", "unlabeled_", "_n_features_out", "_calibrates", "_held_out_gaps"),
 )
 """What a fit leaves that is plain data."""
 

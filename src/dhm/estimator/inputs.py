@@ -1,5 +1,6 @@
 """Arrays as users hold them to inputs as stored, and back."""
 
+import warnings
 from dataclasses import dataclass
 from hashlib import blake2b
 from math import prod
@@ -18,6 +19,8 @@ MARGIN = 0.5
 Test images are now and then a little brighter than all training images; those in other units, as
 0 to 255 where the fit saw 0 to 1, are far brighter.
 """
+FLAT = 0.02
+"""Below this share of the range of the fit, the pixels of new images may be in other units."""
 FAR = 100
 """How many times its range a feature is from 0 where float32 would keep too little of it."""
 
@@ -59,20 +62,35 @@ class Layout:
         if self.dtype == "uint8":
             if x.dtype == np.uint8:
                 return np.ascontiguousarray(x)
-            low, high = _range(x)
-            if low < 0 or high > 255 or not ((x == np.rint(x)) | (x != x)).all():
-                raise DataError("X: expected 8-bit pixels, whole numbers in 0..255, as in training")
-            # NaN, a missing entry, is no byte.
-            return _as_float32(x) if has_missing(x).any() else x.astype(np.uint8)
-        low, high = _range(x)
+            low, high = (float(end) for end in _range(x))
+            if low < 0 or high > 255:
+                raise DataError(
+                    f"X: expected pixels in 0..255, as in training, found {low:g} to {high:g}"
+                )
+            self._warn_of_other_units(low, high)
+            # NaN, a missing entry, is no byte, nor is a pixel that was filled in.
+            return x.astype(np.uint8) if (x == np.rint(x)).all() else _as_float32(x)
+        low, high = (float(end) for end in _range(x))
         margin = MARGIN * (self.high - self.low)
         if low < self.low - margin or high > self.high + margin:
             raise DataError(
                 f"X: expected pixels from {self.low:g} to {self.high:g}, as in training, found "
                 f"{low:g} to {high:g}; scale them as the training images were, or clip them"
             )
+        self._warn_of_other_units(low, high)
+        x = x.astype(np.result_type(x, np.float32), copy=False)  # float16 has no room for ranges
         x = np.ascontiguousarray(_as_float32((x - self.low) / (self.high - self.low)))
         return x.clip(0, 1)
+
+    def _warn_of_other_units(self, low: float, high: float) -> None:
+        """Of pixels that hardly differ beside those of training, as if in other units."""
+        trained = (0.0, 255.0) if self.dtype == "uint8" else (self.low, self.high)
+        if 0 < high - low < FLAT * (trained[1] - trained[0]):
+            warnings.warn(
+                f"X: pixels from {low:g} to {high:g}, where those of training were from "
+                f"{trained[0]:g} to {trained[1]:g}: are they in other units?",
+                stacklevel=4,
+            )
 
     def original(self, x: NDArray[Any]) -> NDArray[Any]:
         """(..., *shape) as stored -> (..., *given) in the user's units.

@@ -43,7 +43,7 @@ def find_mark(y: Any, unlabeled: Any) -> int | None:
     if unlabeled is None:
         return None
     if isinstance(unlabeled, str) and unlabeled == "auto":
-        values, known = _split(y, None)
+        values, known = split_known(y, None)
         signs = known.any() and set(values[known].tolist()) == SIGNS
         return None if signs else UNLABELED
     if isinstance(unlabeled, int | np.integer) and unlabeled == UNLABELED:
@@ -58,7 +58,7 @@ def find_classes(y: Any, mark: int | None) -> NDArray[Any]:
         >>> find_classes(["dog", "cat", None, "dog"], -1).tolist()
         ['cat', 'dog']
     """
-    values, known = _split(y, mark)
+    values, known = split_known(y, mark)
     try:
         if known.any():
             check_classification_targets(values[known])
@@ -85,7 +85,7 @@ def encode(y: Any, classes: NDArray[Any], mark: int | None, what: str = "y") -> 
         >>> encode(["dog", None, "cat"], np.array(["cat", "dog"]), -1)
         array([ 1, -1,  0])
     """
-    values, known = _split(y, mark)
+    values, known = split_known(y, mark)
     index = np.full(len(values), UNLABELED, np.int64)
     try:
         position = np.searchsorted(classes, values[known]).clip(max=len(classes) - 1)
@@ -102,7 +102,7 @@ def encode(y: Any, classes: NDArray[Any], mark: int | None, what: str = "y") -> 
     return index
 
 
-def _split(y: Any, mark: int | None) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+def split_known(y: Any, mark: int | None) -> tuple[NDArray[Any], NDArray[np.bool_]]:
     """Labels as (N,), and which of them are known; None, NaN and the mark are not."""
     values = as_labels(y)
     if values.dtype.kind == "O":

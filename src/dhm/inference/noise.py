@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import blake2b
+from threading import RLock
 
 import numpy as np
 import torch
@@ -63,12 +64,25 @@ def _canonical(x: NDArray[np.generic]) -> NDArray[np.float32]:
 
 @contextmanager
 def seeded(seed: int, device: torch.device, part: int | None = None) -> Iterator[None]:
-    """Within it torch's generators start from the seed; after it, they are as they were.
+    """Within it the generators of the CPU and the device start from the seed; after it, they are as
+    they were.
 
-    With `part` the numbers are others for each part of a question that has one seed.
+    They belong to the process, so one thread at a time is within: the others wait. With `part` the
+    numbers are others for each part of a question that has one seed. On mps, of which torch keeps
+    one generator for all, that one goes on from the seed.
     """
     if part is not None:
         seed = int(np.random.SeedSequence((seed, part)).generate_state(1, np.uint64)[0])
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        torch.manual_seed(seed)
+    on_gpu = device.type == "cuda"
+    with _GENERATORS, torch.random.fork_rng([device] if on_gpu else []):
+        # torch.manual_seed would seed every GPU there is, of which one is asked.
+        torch.default_generator.manual_seed(seed)
+        if on_gpu:
+            with torch.cuda.device(device):
+                torch.cuda.manual_seed(seed)
+        elif device.type == "mps":
+            torch.mps.manual_seed(seed)
         yield
+
+
+_GENERATORS = RLock()

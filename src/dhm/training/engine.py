@@ -1,7 +1,8 @@
 """The Accelerate engine: device, precision and processes from the options of a run."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 from dhm.errors import ConfigError, DHMError
@@ -43,6 +44,21 @@ def on_main(engine: "Accelerator", action: Callable[[], T]) -> T:
     if failure is not None:
         raise failure
     return result
+
+
+@contextmanager
+def engine_of_the_process() -> Iterator[None]:
+    """After it, what Accelerate knows of the process is as it was, for an engine of the caller."""
+    from accelerate.state import AcceleratorState, GradientState, PartialState
+
+    states = (PartialState, AcceleratorState, GradientState)
+    before = [dict(state._shared_state) for state in states]
+    try:
+        yield
+    finally:
+        for state, kept in zip(states, before, strict=True):
+            state._shared_state.clear()
+            state._shared_state.update(kept)
 
 
 def _accelerator(device: str, precision: str) -> "Accelerator":

@@ -1,5 +1,6 @@
 """Training that leaves nothing on disk, and the global random generators as they were."""
 
+import copy
 import random
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -9,8 +10,9 @@ import numpy as np
 import torch
 
 from dhm.config import TrainConfig
+from dhm.inference.noise import seeded
 from dhm.models.base import Model
-from dhm.training.engine import make_engine
+from dhm.training.engine import engine_of_the_process, make_engine
 from dhm.training.recording import InMemory, Row
 from dhm.training.train import TrainingData, fill_in, make_trainer
 
@@ -52,17 +54,21 @@ def train_in_memory(
 
     Raises `ConfigError` for options that do not fit the data, `DivergedError`.
     """
-    engine = make_engine(config.device, config.precision)
-    config = fill_in(config, data, engine.num_processes)
-    recorder = InMemory(on_epoch)
-    trainer = make_trainer(model, data, config, engine, recorder, fresh=fresh, progress=progress)
-    for name, state in (optimizers or {}).items():
-        trainer.optimizers[name].optimizer.load_state_dict(state)
     interrupted = False
-    try:
-        trainer.fit()
-    except KeyboardInterrupt:
-        interrupted = True
+    with engine_of_the_process():
+        engine = make_engine(config.device, config.precision)
+        config = fill_in(config, data, engine.num_processes)
+        recorder = InMemory(on_epoch)
+        trainer = make_trainer(
+            model, data, config, engine, recorder, fresh=fresh, progress=progress
+        )
+        for name, state in (optimizers or {}).items():
+            # A copy: the optimiser would write into the tensors of the states it is given.
+            trainer.optimizers[name].optimizer.load_state_dict(copy.deepcopy(state))
+        try:
+            trainer.fit()
+        except KeyboardInterrupt:
+            interrupted = True
     if recorder.kept is not None:
         model.load_state_dict(recorder.kept)
     model.eval()
@@ -71,11 +77,13 @@ def train_in_memory(
 
 
 @contextmanager
-def private_generators(seed: int) -> Iterator[None]:
-    """Within it the generators of torch start from the seed; afterwards all are as before."""
-    python, numpy = random.getstate(), np.random.get_state()
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
+def private_generators(seed: int, device: torch.device) -> Iterator[None]:
+    """Within it the generators of torch start from the seed; afterwards all are as before.
+
+    One thread at a time is within.
+    """
+    with seeded(seed, device):
+        python, numpy = random.getstate(), np.random.get_state()
         try:
             yield
         finally:

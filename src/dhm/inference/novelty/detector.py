@@ -222,13 +222,18 @@ class NoveltyDetector:
             )
         return calibration[n - allowed].item()
 
+    @property
+    def parts(self) -> tuple[Mapping[str, Score], Combination, Mapping[str, Tensor]]:
+        """What it is made of beside the model."""
+        return self.fitted, self.combination, self.calibration
+
     def save(self, path: str | Path) -> None:
         """Write what was fitted, without the model, to a safetensors file.
 
         Raises:
             RunError: the file cannot be written.
         """
-        write_detector(path, self.model, self.fitted, self.combination, self.calibration)
+        write_detector(path, self.model, *self.parts)
 
     @classmethod
     def load(cls, path: str | Path, model: Model) -> "NoveltyDetector":
