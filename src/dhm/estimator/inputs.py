@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dhm.data.checks import channels_first
+from dhm.data.checks import channels_first, value_range
 from dhm.errors import ConfigError, DataError
 
 MARGIN = 0.5
@@ -62,7 +62,7 @@ class Layout:
         if self.dtype == "uint8":
             if x.dtype == np.uint8:
                 return np.ascontiguousarray(x)
-            low, high = (float(end) for end in _range(x))
+            low, high = value_range(x)
             if low < 0 or high > 255:
                 raise DataError(
                     f"X: expected pixels in 0..255, as in training, found {low:g} to {high:g}"
@@ -70,7 +70,7 @@ class Layout:
             self._warn_of_other_units(low, high)
             # NaN, a missing entry, is no byte, nor is a pixel that was filled in.
             return x.astype(np.uint8) if (x == np.rint(x)).all() else _as_float32(x)
-        low, high = (float(end) for end in _range(x))
+        low, high = value_range(x)
         margin = MARGIN * (self.high - self.low)
         if low < self.low - margin or high > self.high + margin:
             raise DataError(
@@ -138,7 +138,8 @@ def learn_layout(x: Any, image_shape: tuple[int, ...] | None, *more: Any) -> Lay
                 f"image_shape: expected (H, W), (C, H, W) or (H, W, C) with {prod(given)} pixels, "
                 f"as X has features, found {image_shape!r}"
             )
-    low, high = (float(end) for end in _range(x, *more))
+    lows, highs = zip(*(value_range(part) for part in (x, *more)), strict=True)
+    low, high = float(np.fmin.reduce(lows)), float(np.fmax.reduce(highs))
     if np.isnan(low):
         raise DataError("X: expected numbers, found NaN only: there is nothing to learn from")
     if image is None:
@@ -196,14 +197,6 @@ def check_columns(x: Any) -> None:
                 f"X: expected numbers, found {column.dtype} in the column {name!r}; encode it, say "
                 f"by scikit-learn's OneHotEncoder in a ColumnTransformer"
             ) from error
-
-
-def _range(*parts: Any) -> tuple[Any, Any]:
-    """Least and greatest of the entries that are known."""
-    # The entries that a sparse matrix leaves out are 0.
-    flat = [np.append(x.data, 0) if hasattr(x, "tocsr") else x for x in parts]
-    low = np.fmin.reduce([np.fmin.reduce(values, axis=None) for values in flat])
-    return low, np.fmax.reduce([np.fmax.reduce(values, axis=None) for values in flat])
 
 
 def _far_from_zero(*parts: Any) -> tuple[float, ...]:
