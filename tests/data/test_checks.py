@@ -152,8 +152,13 @@ def test_features_that_float32_cannot_tell_apart_are_refused(tmp_path: Path) -> 
     month = 1.7e9 + rng.uniform(0, 3e6, 40)
     nearly_constant = 0.1 + np.arange(40) * np.spacing(0.1)  # rounding, and no range
     whole = np.arange(40) + 5_000_000_000
-    for usable in (month, nearly_constant, seconds.astype(np.float32), np.full(40, 1e30)):
+    exact = np.arange(40) + 1_000_000  # as numbers of articles, or days
+    days = 1.7e9 + 86_400.0 * y
+    rounded = seconds.astype(">f4")
+    for usable in (month, nearly_constant, exact, days, rounded, np.full(40, 1e30)):
         from_arrays(usable[:, None], y)
+    years = np.r_[0.0, 1.7e9][:, None]
+    from_arrays(seconds[:, None], y, x_unlabeled=years)
     with pytest.raises(DataError, match="feature 0"):
         from_arrays(whole[:, None], y)
 

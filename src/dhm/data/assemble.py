@@ -64,7 +64,8 @@ def assemble(
         present, absent = ("y", "x") if parts.x_test is None else ("x", "y")
         raise DataError(f"{name}: found {present}_test but no {absent}_test; give both or neither")
     x = check_inputs(parts.x_train, f"{name}: x_train")
-    check_precision(parts.x_train, f"{name}: x_train", parts.features)
+    found = [part for part in (parts.x_train, parts.x_unlabeled) if part is not None]
+    check_precision(found, f"{name}: x_train", parts.features)
     values = class_values(parts.y_train, f"{name}: y_train")
     if classes is None:
         classes = class_names(values)

@@ -1,7 +1,7 @@
 """Inputs as the rest of the library wants them, or an error that says what to change."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ CHANNELS = (1, 3, 4)
 """The numbers of channels by which the layout of an image array is recognised."""
 
 STEPS = 1000
-"""What float32 should tell apart within the range of a feature."""
+"""A feature with more steps of float32 in its range than these keeps enough, whatever it rounds."""
 
 _BLOCK_BYTES = 1 << 24
 
@@ -54,37 +54,41 @@ store them as uint8 or divide by 255
     return _check_vectors(x, what) if x.ndim == 2 else _check_images(channels_first(x, what), what)
 
 
-def check_precision(x: Any, what: str, names: tuple[str, ...] | None = None) -> None:
-    """Refuse vectors with a feature that float32 would keep too few values of, with `DataError`.
+def check_precision(parts: Sequence[Any], what: str, names: tuple[str, ...] | None = None) -> None:
+    """Refuse vectors with a feature that float32 cannot tell apart, with `DataError`.
 
-    Its range is then small beside its distance from 0. Rounding alone is no range.
+    Its range is small beside its distance from 0, and values that differ become equal. Rounding
+    alone is no range.
 
-    >>> check_precision(np.array([[1.7e9, 1.0], [1.7e9 + 60, 2.0]]), "x")
+    >>> check_precision([np.array([[1.7e9, 1.0], [1.7e9 + 60, 2.0]])], "x")
     Traceback (most recent call last):
     dhm.errors.DataError: x: feature 0 lies from 1700000000 to 1700000060, of which float32 keeps \
-less than 1000 steps; subtract its least value from it
+1 of 2 values; subtract its least value from it
     """
-    x = x if hasattr(x, "tocsr") else _as_array(x, what)
-    if hasattr(x, "tocsr") or x.ndim != 2 or x.dtype.kind not in "iuf" or x.itemsize < 4:
+    if any(hasattr(part, "tocsr") for part in parts):
         return
-    if x.dtype == np.float32:
+    arrays = [_as_array(part, what) for part in parts]
+    if arrays[0].ndim != 2 or all(x.dtype.kind == "f" and x.itemsize <= 4 for x in arrays):
         return
-    ends = [(np.fmin.reduce(block), np.fmax.reduce(block)) for block in _blocks(x)]
-    lows, highs = (np.array(end, np.float64) for end in zip(*ends, strict=True))
-    low, high = np.fmin.reduce(lows), np.fmax.reduce(highs)
+    blocks = [block for x in arrays for block in _blocks(x)]
+    low, high = (
+        ends([np.asarray(ends(block), np.float64) for block in blocks])
+        for ends in (np.fmin.reduce, np.fmax.reduce)
+    )
     furthest = np.fmax(np.abs(low), np.abs(high))
     with np.errstate(over="ignore", invalid="ignore"):
         steps, exact = (
             (high - low) / np.spacing(furthest.astype(kind)) for kind in (np.float32, np.float64)
         )
-    few = np.flatnonzero((steps < STEPS) & (exact >= STEPS))
-    if len(few):
-        j = int(few[0])
-        name = f"{names[j]!r}" if names else j
-        raise DataError(
-            f"{what}: feature {name} lies from {low[j]:.16g} to {high[j]:.16g}, of which float32 "
-            f"keeps less than {STEPS} steps; subtract its least value from it"
-        )
+        for j in np.flatnonzero((steps < STEPS) & (exact >= STEPS)):
+            values = np.unique(np.concatenate([x[:, j] for x in arrays]))
+            kept = np.unique(values.astype(np.float32))
+            if len(kept) < len(values):
+                raise DataError(
+                    f"{what}: feature {repr(names[j]) if names else j} lies from {low[j]:.16g} to "
+                    f"{high[j]:.16g}, of which float32 keeps {len(kept)} of {len(values)} values; "
+                    "subtract its least value from it"
+                )
 
 
 def value_range(x: Any) -> tuple[float, float]:
