@@ -69,15 +69,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 @contextmanager
 def _stopped_alike() -> Iterator[None]:
-    """Within it SIGTERM, by which schedulers stop a process, interrupts as Ctrl-C does."""
-    if threading.current_thread() is not threading.main_thread():  # where signals cannot be set
+    """Within it the first SIGTERM, by which schedulers stop a process, interrupts as Ctrl-C does.
+
+    Not where somebody else handles it, nor with several processes: one that waits for another in
+    native code would wait on. So would one process, until the second SIGTERM.
+    """
+    alone = int(os.environ.get("WORLD_SIZE", 1)) == 1
+    ours = signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    if not (alone and ours and threading.current_thread() is threading.main_thread()):
         yield
         return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+    def interrupt(number: int, frame: Any) -> NoReturn:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def make_parser() -> argparse.ArgumentParser:

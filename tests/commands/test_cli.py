@@ -152,12 +152,18 @@ def test_sigterm_interrupts_any_command(
     assert main(["recipes"]) == 130
     assert capsys.readouterr().err.strip() == "dhm: interrupted"
     assert signal.getsignal(signal.SIGTERM) == before
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        assert main(["recipes"]) == 0, "who ignores it goes on doing so"
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def test_names_that_are_too_long_are_one_line(fails: Callable[..., str], models: Path) -> None:
     name = "a" * 300
     assert "no data set and no file" in fails("data", name)
     assert "cannot write" in fails("sample", str(models / "hybrid"), "-o", f"{name}.png")
+    assert "no model at" in fails("evaluate", name)
 
 
 def test_an_empty_command_shows_the_help(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,6 +1,7 @@
 """A fitted estimator as safetensors with a header of JSON, and as bytes for pickle."""
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -63,7 +64,7 @@ def write(folder: str | Path, model: Model, facts: Mapping[str, Any]) -> None:
 def read(folder: str | Path, device: str = "cpu") -> tuple[Model, dict[str, Any]]:
     """What `write` wrote; raises `RunError` where that is absent or damaged."""
     path = Path(folder) / WEIGHTS
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise RunError(f"no estimator at {folder}: expected a folder with {WEIGHTS}")
     model, facts = load_model(path, device), _facts(path)
     if facts is None:

@@ -1,6 +1,7 @@
 """Building a model for a data set, and keeping it: a file of weights that says how to build it."""
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -92,9 +93,9 @@ def load_model(path: str | Path, device: str = "cpu") -> Model:
     Raises `RunError` where there is none, or the file is damaged or not one of ours.
     """
     path = Path(path)
-    if path.is_dir():
+    if os.path.isdir(path):  # unlike Path.is_dir, also of a name that is too long for one
         path = path / "model.safetensors"
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise RunError(f"no model at {path}: expected a run folder or a .safetensors file")
     try:
         with safe_open(path, framework="pt", device=device) as file:
