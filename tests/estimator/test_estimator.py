@@ -1,12 +1,16 @@
 """What fitting and asking promise."""
 
 import copy
+import os
 import pickle
 import random
+import signal
+import time
 import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import joblib
@@ -371,6 +375,10 @@ def test_the_last_part_of_a_stream_may_be_shorter_than_a_batch(quick: Quick, blo
     x, y = blobs
     model = quick(n_batch=50).partial_fit(x[:80], y[:80], classes=[0, 1, 2])
     assert model.partial_fit(x[80:], y[80:]).n_iter_ == 2
+    whole, steps = quick(n_batch=50), []
+    for part in (slice(80), slice(80, 87), slice(87, 120), slice(80)):
+        steps.append(whole.partial_fit(x[part], y[part], classes=[0, 1, 2]).history_[-1]["step"])
+    assert steps == [2, 1, 1, 2], "a short part makes no later one short"
 
 
 def test_threads_take_turns(quick: Quick, blobs: Data) -> None:
@@ -385,13 +393,70 @@ def test_threads_take_turns(quick: Quick, blobs: Data) -> None:
         np.testing.assert_array_equal(found, draws[0])
 
 
-def test_an_accelerator_of_the_users_own_stays(quick: Quick, blobs: Data) -> None:
+def test_a_callback_may_draw_and_wait_for_threads(quick: Quick, blobs: Data) -> None:
+    x, y = blobs
+    other = quick().fit(x, y)
+    drawn = []
+
+    def waits(row: Any) -> None:
+        torch.rand(3)
+        with ThreadPoolExecutor(1) as pool:
+            drawn.append(pool.submit(other.sample, 3).result(timeout=60))
+
+    model = quick(callbacks=[waits]).fit(x, y)
+    np.testing.assert_array_equal(model.predict_proba(x), other.predict_proba(x))
+    np.testing.assert_array_equal(drawn[0], drawn[1])
+
+
+def test_a_forked_process_can_draw_while_a_thread_fits(quick: Quick, blobs: Data) -> None:
+    from dhm.inference.noise import seeded
+
+    model = quick().fit(*blobs)
+    inside, over = Event(), Event()
+
+    def hold() -> None:
+        with seeded(0, torch.device("cpu")):
+            inside.set()
+            over.wait(60)
+
+    with ThreadPoolExecutor(1) as pool:
+        held = pool.submit(hold)
+        inside.wait(60)
+        child = os.fork()
+        if not child:
+            os._exit(0 if len(model.sample(3)) == 3 else 1)
+        for _ in range(600):
+            done, status = os.waitpid(child, os.WNOHANG)
+            if done:
+                break
+            time.sleep(0.1)
+        else:
+            os.kill(child, signal.SIGKILL)
+        over.set()
+        held.result()
+    assert done and status == 0
+
+
+def test_other_gpus_are_left_alone(
+    quick: Quick, blobs: Data, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seeds: list[int] = []
+    monkeypatch.setattr("torch.cuda.manual_seed_all", seeds.append)
+    monkeypatch.setattr("torch.cuda.manual_seed", seeds.append)
+    quick(device="cpu").fit(*blobs).sample(3)
+    assert not seeds
+
+
+def test_an_accelerator_of_the_users_own_stays(quick: Quick, blobs: Data, tmp_path: Path) -> None:
     from accelerate import Accelerator
     from accelerate.state import AcceleratorState
 
     AcceleratorState._reset_state(reset_partial_state=True)  # of the tests before
     theirs = Accelerator(cpu=True, mixed_precision="bf16")
     quick().fit(*blobs)
+    assert theirs.mixed_precision == "bf16" and theirs.device.type == "cpu"
+    config = dhm.TrainConfig(model="softmax", n_labeled=50, epochs=1, run_dir=str(tmp_path))
+    dhm.train(config, progress=False)
     assert theirs.mixed_precision == "bf16" and theirs.device.type == "cpu"
 
 
@@ -435,6 +500,21 @@ def test_a_class_that_training_did_not_have_counts_as_wrong(quick: Quick, blobs:
     right = model.score(x[y < 2], y[y < 2])
     assert model.score(x, y) == pytest.approx(right * (y < 2).mean())
     assert model.score(x, y, sample_weight=np.where(y == 2, 0.0, 1.0)) == pytest.approx(right)
+    with pytest.raises(DataError, match="of weight above 0"):
+        model.score(x[:2], [0, -1], sample_weight=[0.0, 1.0])
+    with pytest.raises(DataError, match="found also 'a'"):
+        model.score(x[:2], ["a", "b"])
+
+
+def test_held_out_examples_that_come_again_in_another_type(quick: Quick, images: Data) -> None:
+    x, y = (images[0] * 255).astype(np.uint8), images[1]
+    model = quick(validation_fraction=0.5).fit(x, y)
+    again = x.astype(float)
+    again[0, 0, 0] += 0.5  # so that none of these is stored as bytes
+    assert model._held_out is not None
+    n = len(model._held_out)
+    model.partial_fit(again[:50], y[:50])
+    assert model._held_out is not None and len(model._held_out) <= n - 10
 
 
 def test_images_come_back_as_they_came(quick: Quick, images: Data) -> None:

@@ -14,7 +14,6 @@ from sklearn.base import (
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
 )
-from sklearn.metrics import accuracy_score
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
@@ -22,7 +21,7 @@ from dhm.config import MAX_SEED
 from dhm.data import UNLABELED, Examples
 from dhm.errors import ConfigError, DataError, UnavailableError
 from dhm.estimator.inputs import Layout, check_columns, check_count, has_missing, weights
-from dhm.estimator.labels import as_labels, encode, split_known
+from dhm.estimator.labels import as_labels, encode
 from dhm.estimator.memory import Memory
 from dhm.inference.novelty.detector import MIN_HELD_OUT, NoveltyDetector
 from dhm.inference.predict import predict_features, predict_latent, predict_logits, reconstruct
@@ -122,13 +121,13 @@ class Answers(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClassifierMixin
         y = as_labels(y)
         if len(y) != len(predicted):
             raise DataError(f"X has {len(predicted)} examples but y {len(y)} labels: give one each")
-        values, known = split_known(y, self.unlabeled_)
-        if not known.any():
-            raise DataError("score: expected at least one label, found none")
+        index = encode(y, self.classes_, self.unlabeled_, strangers=True)
         weight = weights(sample_weight, len(y))
-        if weight is not None:
-            weight = weight[known]
-        return float(accuracy_score(values[known], predicted[known], sample_weight=weight))
+        weight = (index != UNLABELED) * (1.0 if weight is None else weight)
+        if not weight.any():
+            raise DataError("score: expected at least one label, of weight above 0, found none")
+        right = index == encode(predicted, self.classes_, self.unlabeled_)
+        return float(np.average(right, weights=weight))
 
     def transform(self, X: Any) -> NDArray[Any]:
         """(N, d) features of each example: z, or what the last layer of p(y|x) sees without one."""

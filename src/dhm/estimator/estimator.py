@@ -30,6 +30,7 @@ from dhm.estimator.inputs import (
 )
 from dhm.estimator.labels import as_labels, encode, find_classes, find_mark
 from dhm.estimator.memory import Memory
+from dhm.inference.noise import lent
 from dhm.inference.novelty.detector import MIN_HELD_OUT, NoveltyDetector
 from dhm.models.base import Model, ModelSpec
 from dhm.models.build import build_model
@@ -243,7 +244,9 @@ class HybridClassifier(Answers):
             interrupted = self._train(examples, None, config, fresh, optimizers)
             held = None if fresh else self._held_out
             if held is not None:  # what this call has shown the model is held out no more
-                held = held.take(np.flatnonzero(~np.isin(digests(held.x), digests(examples.x))))
+                old, now = (digests(part.x.astype(np.float32)) for part in (held, examples))
+                held = held.take(np.flatnonzero(~np.isin(old, now)))
+            self._options = options  # the next part may be longer
             self._hold_out(held)
             self._memory = (Memory() if fresh else self._memory).add(examples, seed)
         if interrupted:
@@ -439,8 +442,11 @@ class HybridClassifier(Answers):
         return build_model(config.model, config.network, dataset, config.own_options())
 
     def _on_epoch(self, row: Row) -> bool:
-        # Every callback is called, whatever the others say.
-        return any([bool(callback(row)) for callback in self.callbacks or ()])
+        if not self.callbacks:
+            return False
+        with lent(find_device(self.device)):  # a callback may wait for threads that draw
+            # Every callback is called, whatever the others say.
+            return any([bool(callback(row)) for callback in self.callbacks])
 
     def _forget(self) -> None:
         for name in [name for name in vars(self) if name.endswith("_")]:

@@ -19,8 +19,8 @@ MARGIN = 0.5
 Test images are now and then a little brighter than all training images; those in other units, as
 0 to 255 where the fit saw 0 to 1, are far brighter.
 """
-FLAT = 0.02
-"""Below this share of the range of the fit, the pixels of new images may be in other units."""
+TINY = 0.02
+"""Where all pixels are below this share of what the fit saw, they may be in other units."""
 FAR = 100
 """How many times its range a feature is from 0 where float32 would keep too little of it."""
 
@@ -67,9 +67,11 @@ class Layout:
                 raise DataError(
                     f"X: expected pixels in 0..255, as in training, found {low:g} to {high:g}"
                 )
-            self._warn_of_other_units(low, high)
+            if (x == np.rint(x)).all():
+                return x.astype(np.uint8)
             # NaN, a missing entry, is no byte, nor is a pixel that was filled in.
-            return x.astype(np.uint8) if (x == np.rint(x)).all() else _as_float32(x)
+            self._warn_of_other_units(low, high)
+            return _as_float32(x)
         low, high = value_range(x)
         margin = MARGIN * (self.high - self.low)
         if low < self.low - margin or high > self.high + margin:
@@ -83,13 +85,13 @@ class Layout:
         return x.clip(0, 1)
 
     def _warn_of_other_units(self, low: float, high: float) -> None:
-        """Of pixels that hardly differ beside those of training, as if in other units."""
+        """Of pixels that are all tiny beside those of training, as if in other units."""
         trained = (0.0, 255.0) if self.dtype == "uint8" else (self.low, self.high)
-        if 0 < high - low < FLAT * (trained[1] - trained[0]):
+        if 0 < max(abs(low), abs(high)) < TINY * max(map(abs, trained)):
             warnings.warn(
                 f"X: pixels from {low:g} to {high:g}, where those of training were from "
                 f"{trained[0]:g} to {trained[1]:g}: are they in other units?",
-                stacklevel=4,
+                stacklevel=2,
             )
 
     def original(self, x: NDArray[Any]) -> NDArray[Any]:

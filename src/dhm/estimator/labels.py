@@ -11,6 +11,8 @@ from dhm.data.dataset import UNLABELED
 from dhm.errors import ConfigError, DataError
 
 SIGNS = {-1, 1}
+STRANGE = -2
+"""The index of a label that is not among the classes."""
 
 
 def as_labels(y: Any) -> NDArray[Any]:
@@ -43,7 +45,7 @@ def find_mark(y: Any, unlabeled: Any) -> int | None:
     if unlabeled is None:
         return None
     if isinstance(unlabeled, str) and unlabeled == "auto":
-        values, known = split_known(y, None)
+        values, known = _split(y, None)
         signs = known.any() and set(values[known].tolist()) == SIGNS
         return None if signs else UNLABELED
     if isinstance(unlabeled, int | np.integer) and unlabeled == UNLABELED:
@@ -58,7 +60,7 @@ def find_classes(y: Any, mark: int | None) -> NDArray[Any]:
         >>> find_classes(["dog", "cat", None, "dog"], -1).tolist()
         ['cat', 'dog']
     """
-    values, known = split_known(y, mark)
+    values, known = _split(y, mark)
     try:
         if known.any():
             check_classification_targets(values[known])
@@ -76,22 +78,31 @@ def find_classes(y: Any, mark: int | None) -> NDArray[Any]:
     return classes
 
 
-def encode(y: Any, classes: NDArray[Any], mark: int | None, what: str = "y") -> NDArray[np.int64]:
+def encode(
+    y: Any, classes: NDArray[Any], mark: int | None, what: str = "y", *, strangers: bool = False
+) -> NDArray[np.int64]:
     """Labels as (N,) indices into the classes, -1 where there is none.
 
-    Raises `DataError` for labels that are not among the classes.
+    Raises `DataError` for labels that are not among the classes, or, where these are `STRANGE`
+    because `strangers` may be, for labels of another kind, names among numbers.
 
     Example:
         >>> encode(["dog", None, "cat"], np.array(["cat", "dog"]), -1)
         array([ 1, -1,  0])
     """
-    values, known = split_known(y, mark)
+    values, known = _split(y, mark)
     index = np.full(len(values), UNLABELED, np.int64)
+    position: Any = STRANGE
     try:
         position = np.searchsorted(classes, values[known]).clip(max=len(classes) - 1)
-        strange = values[known][classes[position] != values[known]].tolist()
+        other = classes[position] != values[known]
+        strange = values[known][other].tolist()
+        position = np.where(other, STRANGE, position)
     except TypeError:  # names among numbers, or the other way round
         strange = values[known].tolist()
+    if strangers:
+        named = isinstance(classes.tolist()[0], str)
+        strange = [label for label in strange if isinstance(label, str) != named]
     if strange:
         names = ", ".join(map(repr, classes[:10].tolist()))
         raise DataError(
@@ -102,7 +113,7 @@ def encode(y: Any, classes: NDArray[Any], mark: int | None, what: str = "y") -> 
     return index
 
 
-def split_known(y: Any, mark: int | None) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+def _split(y: Any, mark: int | None) -> tuple[NDArray[Any], NDArray[np.bool_]]:
     """Labels as (N,), and which of them are known; None, NaN and the mark are not."""
     values = as_labels(y)
     if values.dtype.kind == "O":

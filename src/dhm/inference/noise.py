@@ -1,7 +1,8 @@
 """Random numbers of a question: from its seed, or from the seed and the input asked about."""
 
+import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from hashlib import blake2b
 from threading import RLock
 
@@ -9,6 +10,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+_GENERATORS = RLock()
 
 
 class RowNoise:
@@ -68,21 +71,52 @@ def seeded(seed: int, device: torch.device, part: int | None = None) -> Iterator
     they were.
 
     They belong to the process, so one thread at a time is within: the others wait. With `part` the
-    numbers are others for each part of a question that has one seed. On mps, of which torch keeps
-    one generator for all, that one goes on from the seed.
+    numbers are others for each part of a question that has one seed. The generator of a device that
+    is neither a CPU nor of CUDA goes on from the seed.
     """
     if part is not None:
         seed = int(np.random.SeedSequence((seed, part)).generate_state(1, np.uint64)[0])
-    on_gpu = device.type == "cuda"
-    with _GENERATORS, torch.random.fork_rng([device] if on_gpu else []):
-        # torch.manual_seed would seed every GPU there is, of which one is asked.
-        torch.default_generator.manual_seed(seed)
-        if on_gpu:
-            with torch.cuda.device(device):
-                torch.cuda.manual_seed(seed)
-        elif device.type == "mps":
-            torch.mps.manual_seed(seed)
+    with _GENERATORS, _kept(device):
+        seed_generators(seed, device)
         yield
 
 
-_GENERATORS = RLock()
+@contextmanager
+def lent(device: torch.device) -> Iterator[None]:
+    """Within it, which is within `seeded`, other threads may draw; it then goes on as if nobody
+    had drawn.
+    """
+    with _kept(device):
+        _GENERATORS.release()
+        try:
+            yield
+        finally:
+            _GENERATORS.acquire()
+
+
+def seed_generators(seed: int, device: torch.device) -> None:
+    """Start torch's generators of the CPU and of one device from the seed.
+
+    torch.manual_seed would seed every GPU there is, and nobody would put the others back.
+    """
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        with torch.cuda.device(device):
+            torch.cuda.manual_seed(seed)
+    elif device.type != "cpu":
+        torch.manual_seed(seed)
+
+
+def _kept(device: torch.device) -> AbstractContextManager[None]:
+    """After it, the generators of the CPU and the device are as they were."""
+    return torch.random.fork_rng([device] if device.type == "cuda" else [])
+
+
+def _unlock() -> None:
+    global _GENERATORS
+    _GENERATORS = RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    # A thread that draws is not there in a child process, but its lock would be.
+    os.register_at_fork(after_in_child=_unlock)

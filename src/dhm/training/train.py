@@ -1,5 +1,6 @@
 """One training run from options to summary."""
 
+import random
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -8,7 +9,8 @@ from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from accelerate.utils import set_seed
+import numpy as np
+import torch
 
 from dhm.config import TrainConfig, parse_config, read_config
 from dhm.consistency.build import regularize
@@ -19,9 +21,10 @@ from dhm.data.splits import hide_labels, labeled_subset, split_validation
 from dhm.errors import ConfigError, DataError, RunError
 from dhm.evaluation.evaluate import evaluate
 from dhm.evaluation.pictures import learning_curves
+from dhm.inference.noise import seed_generators
 from dhm.models.base import Model
 from dhm.models.build import build_model, copy_weights, load_model
-from dhm.training.engine import make_engine, on_main
+from dhm.training.engine import engine_of_the_process, make_engine, on_main
 from dhm.training.environment import hardware, versions
 from dhm.training.feed import Feed, epoch_size
 from dhm.training.pictures import picture_writer
@@ -64,6 +67,7 @@ class TrainingData:
         return self.labeled if self.unlabeled is None else self.unlabeled
 
 
+@engine_of_the_process()
 def train(
     config: TrainConfig, *, resume: bool = False, overwrite: bool = False, progress: bool = True
 ) -> dict[str, Any]:
@@ -105,7 +109,7 @@ def train(
         )
     data = prepare(dataset, config.for_classes(len(dataset.classes)))
     config = fill_in(config, data, engine.num_processes)
-    set_seed(config.seed)  # the same weights in every process
+    _seed(config.seed, engine.device)  # the same weights in every process
     # The scaling of inputs, too, is learnt from the examples that are trained on, and no others.
     seen = replace(dataset, train=data.main)
     model = build_model(config.model, config.network, seen, config.own_options())
@@ -200,8 +204,14 @@ def make_trainer(
     # After that: methods may keep a copy of the weights.
     objective = regularize(model, config, data.main, data.symmetric)
     trainer = Trainer(objective, feed, data.validation, config, engine, recorder, show)
-    set_seed(config.seed, device_specific=True)  # but noise of its own for each
+    _seed(config.seed + engine.process_index, engine.device)  # but noise of its own for each
     return trainer
+
+
+def _seed(seed: int, device: torch.device) -> None:
+    random.seed(seed)
+    np.random.seed(seed)
+    seed_generators(seed, device)
 
 
 def prepare(dataset: Dataset, config: TrainConfig) -> TrainingData:
