@@ -409,7 +409,7 @@ def test_a_callback_may_draw_and_wait_for_threads(quick: Quick, blobs: Data) -> 
 
 
 def test_a_forked_process_can_draw_while_a_thread_fits(quick: Quick, blobs: Data) -> None:
-    from dhm.inference.noise import seeded
+    from dhm.nn.generators import seeded
 
     model = quick().fit(*blobs)
     inside, over = Event(), Event()

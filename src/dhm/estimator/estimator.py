@@ -30,11 +30,11 @@ from dhm.estimator.inputs import (
 )
 from dhm.estimator.labels import as_labels, encode, find_classes, find_mark
 from dhm.estimator.memory import Memory
-from dhm.inference.noise import lent
 from dhm.inference.novelty.detector import MIN_HELD_OUT, NoveltyDetector
 from dhm.models.base import Model, ModelSpec
 from dhm.models.build import build_model
 from dhm.nn.device import find_device
+from dhm.nn.generators import lent
 from dhm.training.feed import drawn
 from dhm.training.in_memory import private_generators, train_in_memory
 from dhm.training.recording import Row

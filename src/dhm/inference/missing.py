@@ -33,12 +33,13 @@ from dhm.inference.chunks import (
     rows,
     spans,
 )
-from dhm.inference.noise import RowNoise, seeded
+from dhm.inference.noise import RowNoise
 from dhm.inference.own_posterior import fit_posterior
 from dhm.inference.predict import predict_logits
 from dhm.models.base import GenerativeModel, Model
 from dhm.nn.device import to_device
 from dhm.nn.distributions import diagonal_gaussian, draw, is_grey
+from dhm.nn.generators import seeded
 
 STEPS, STEP_SIZE = 50, 0.05
 """Of the fit of q(z) to each input."""

@@ -10,9 +10,9 @@ from torch import Tensor
 from dhm.errors import ConfigError, DataError, FewEffectiveSamplesWarning
 from dhm.inference.abilities import require_classifier, require_samples
 from dhm.inference.chunks import check_size, evaluating, pairs_at_once, spans
-from dhm.inference.noise import seeded
 from dhm.models.base import LatentModel, Model, check_inputs
 from dhm.nn.device import to_device
+from dhm.nn.generators import seeded
 
 CANDIDATES = 2000
 """Most candidates for draws of p(x|y) at a time: each is classified."""

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 
 from dhm.config import TrainConfig
-from dhm.inference.noise import seeded
 from dhm.models.base import Model
+from dhm.nn.generators import seeded
 from dhm.training.engine import engine_of_the_process, make_engine
 from dhm.training.recording import InMemory, Row
 from dhm.training.train import TrainingData, fill_in, make_trainer

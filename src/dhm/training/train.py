@@ -21,9 +21,9 @@ from dhm.data.splits import hide_labels, labeled_subset, split_validation
 from dhm.errors import ConfigError, DataError, RunError
 from dhm.evaluation.evaluate import evaluate
 from dhm.evaluation.pictures import learning_curves
-from dhm.inference.noise import seed_generators
 from dhm.models.base import Model
 from dhm.models.build import build_model, copy_weights, load_model
+from dhm.nn.generators import seed_generators
 from dhm.training.engine import engine_of_the_process, make_engine, on_main
 from dhm.training.environment import hardware, versions
 from dhm.training.feed import Feed, epoch_size
