@@ -11,8 +11,9 @@ the same training images with the same labels hidden, and predicts the same test
     python benchmarks/few_labels.py --control           # also the same networks without consistency
     python benchmarks/few_labels.py --table             # the table, from results/few_labels.jsonl
 
-Runs already in the results, with the options the recipe has now, are not repeated. Where the files
-of MNIST are not downloaded, `DHM_DATA` says where they lie.
+Runs already in the results, with the options the recipe has now, are not repeated. Those of a
+recipe as it was before stay in the file under another method's name, and out of the table. Where
+the files of MNIST are not downloaded, `DHM_DATA` says where they lie.
 """
 
 import argparse

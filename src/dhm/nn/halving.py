@@ -1,4 +1,4 @@
-"""The strided network with strides of 2 alone: twice its multiplications, and somewhat fewer errors.
+"""The strided network with strides of 2 alone: twice its multiplications, a few errors less.
 
 What a stride of 3 passes over is missed most where classes differ in details, as clothes do.
 """
