@@ -5,8 +5,9 @@
 Pixels are drawn black or white, anew each time an image is seen (Salakhutdinov & Murray, 2008), as
 in most publications that give log p(x) of MNIST; `benchmarks/binarized_mnist.py` estimates it.
 Network and options were chosen by the bound of validation images in runs of a few epochs. The best
-weights by validation would be those of the classifier, so the last are kept. bfloat16 halves the
-time of a step on processors that have its products, and costs time on others.
+weights by validation would be those of the classifier, so the last are kept. With `--epochs 300
+--rampdown 150` log p(x) came to -83.0 nats in 140 minutes. bfloat16 halves the time of a step on
+processors that have its products, and costs time on others.
 """
 
 from dhm.recipes.recipe import MEASUREMENTS, Recipe
