@@ -161,6 +161,9 @@ def test_features_that_float32_cannot_tell_apart_are_refused(tmp_path: Path) -> 
     from_arrays(seconds[:, None], y, x_unlabeled=years)
     with pytest.raises(DataError, match="feature 0"):
         from_arrays(whole[:, None], y)
+    for other in (np.zeros((5, 3)), np.array([["a"]]), np.zeros((5, 4, 4))):
+        with pytest.raises(DataError, match="x_unlabeled"):
+            from_arrays(month[:, None], y, x_unlabeled=other)
 
 
 def test_describe_is_plain_and_complete() -> None:

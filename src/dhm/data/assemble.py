@@ -64,20 +64,21 @@ def assemble(
         present, absent = ("y", "x") if parts.x_test is None else ("x", "y")
         raise DataError(f"{name}: found {present}_test but no {absent}_test; give both or neither")
     x = check_inputs(parts.x_train, f"{name}: x_train")
-    found = [part for part in (parts.x_train, parts.x_unlabeled) if part is not None]
-    check_precision(found, f"{name}: x_train", parts.features)
     values = class_values(parts.y_train, f"{name}: y_train")
     if classes is None:
         classes = class_names(values)
     else:
         values = np.arange(len(classes))
     train = _paired(x, parts.y_train, values, name, "train")
+    given = [parts.x_train]
     if parts.x_unlabeled is not None:
+        given.append(parts.x_unlabeled)
         extra = _check_like(x, parts.x_unlabeled, name, "unlabeled")
         train = Examples(
             _stacked(x, extra),
             np.concatenate([train.y, np.full(extra.shape[0], UNLABELED, np.int64)]),
         )
+    check_precision(given, f"{name}: x_train", parts.features)
     if parts.x_test is None:
         n_test = max(1, round(TEST_FRACTION * int(train.labeled.sum())))
         train, test = hold_out(train, n_test, seed_data, f"{name}: test part")

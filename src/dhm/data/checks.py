@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dhm.errors import DataError
 
@@ -58,7 +59,7 @@ def check_precision(parts: Sequence[Any], what: str, names: tuple[str, ...] | No
     """Refuse vectors with a feature that float32 cannot tell apart, with `DataError`.
 
     Its range is small beside its distance from 0, and values that differ become equal. Rounding
-    alone is no range.
+    alone is no range. The parts are as they were given, and `check_inputs` accepts each.
 
     >>> check_precision([np.array([[1.7e9, 1.0], [1.7e9 + 60, 2.0]])], "x")
     Traceback (most recent call last):
@@ -68,13 +69,9 @@ def check_precision(parts: Sequence[Any], what: str, names: tuple[str, ...] | No
     if any(hasattr(part, "tocsr") for part in parts):
         return
     arrays = [_as_array(part, what) for part in parts]
-    if arrays[0].ndim != 2 or all(x.dtype.kind == "f" and x.itemsize <= 4 for x in arrays):
+    if arrays[0].ndim != 2 or all(np.can_cast(x.dtype, np.float32) for x in arrays):
         return
-    blocks = [block for x in arrays for block in _blocks(x)]
-    low, high = (
-        ends([np.asarray(ends(block), np.float64) for block in blocks])
-        for ends in (np.fmin.reduce, np.fmax.reduce)
-    )
+    low, high = feature_ranges(arrays)
     furthest = np.fmax(np.abs(low), np.abs(high))
     with np.errstate(over="ignore", invalid="ignore"):
         steps, exact = (
@@ -89,6 +86,19 @@ def check_precision(parts: Sequence[Any], what: str, names: tuple[str, ...] | No
                     f"{high[j]:.16g}, of which float32 keeps {len(kept)} of {len(values)} values; "
                     "subtract its least value from it"
                 )
+
+
+def feature_ranges(parts: Sequence[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(D,) the least and the greatest value of each feature of vectors, in all the parts together.
+
+    As those of `value_range`, which is that of all features.
+
+    >>> feature_ranges([np.array([[0, 3], [7, 1]]), np.array([[np.nan, 9]])])
+    (array([0., 1.]), array([7., 9.]))
+    """
+    ranges = [(np.fmin.reduce(block), np.fmax.reduce(block)) for x in parts for block in _blocks(x)]
+    lows, highs = (np.array(ends, np.float64) for ends in zip(*ranges, strict=True))
+    return np.fmin.reduce(lows), np.fmax.reduce(highs)
 
 
 def value_range(x: Any) -> tuple[float, float]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dhm.data.checks import channels_first, value_range
+from dhm.data.checks import channels_first, feature_ranges, value_range
 from dhm.errors import ConfigError, DataError
 
 MARGIN = 0.5
@@ -208,8 +208,7 @@ def _far_from_zero(*parts: Any) -> tuple[float, ...]:
     """
     if any(hasattr(x, "tocsr") for x in parts):
         return ()  # an entry that is left out would no longer be 0
-    low = np.fmin.reduce([np.fmin.reduce(x) for x in parts]).astype(np.float64)
-    high = np.fmax.reduce([np.fmax.reduce(x) for x in parts]).astype(np.float64)
+    low, high = feature_ranges(parts)
     with np.errstate(over="ignore", invalid="ignore"):
         far = (high > low) & (FAR * (high - low) < np.minimum(np.abs(low), np.abs(high)))
     return tuple(np.where(far, low, 0.0).tolist()) if far.any() else ()
