@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
 from importlib import import_module
-from importlib.metadata import version
 from typing import Any, NoReturn
 
 from dhm.errors import ConfigError, DHMError
@@ -91,6 +90,16 @@ def _stopped_alike() -> Iterator[None]:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
+class _Version(argparse.Action):
+    """Like argparse's own, which would look the version up before each command."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *given: object) -> NoReturn:
+        from importlib.metadata import version
+
+        print("dhm", version("deep-hybrid-models"))
+        parser.exit()
+
+
 def make_parser() -> argparse.ArgumentParser:
     """The parser of every command."""
     parser = _Parser(
@@ -98,9 +107,7 @@ def make_parser() -> argparse.ArgumentParser:
         description="Deep hybrid models: train one, and ask it what a classifier cannot answer.",
         epilog="`dhm COMMAND --help` lists the options of a command.",
     )
-    parser.add_argument(
-        "--version", action="version", version=f"dhm {version('deep-hybrid-models')}"
-    )
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for name in COMMANDS:
         module = import_module(f"dhm.commands.{name}")
