@@ -1,4 +1,4 @@
-"""log p(x) of binarised MNIST under a hybrid that was trained for an hour, or three, on one core.
+"""log p(x) of binarised MNIST under a hybrid that was trained for one or for over two hours.
 
 The recipe `mnist-binarized` is trained in a process of its own on one thread, for its own 100
 epochs and for 300, with a rate that falls in the second half. Then log p(x) of test images, each
@@ -6,7 +6,7 @@ pixel drawn once with its grey level as probability, is estimated by 5,000 impor
 images are the first of a seeded permutation, as the file begins with the easier half of MNIST; all
 of them would take hours. The classifier's error is that of all test images, drawn alike.
 
-    python benchmarks/binarized_mnist.py           # four hours and a half on a core
+    python benchmarks/binarized_mnist.py           # under four hours on a core
     python benchmarks/binarized_mnist.py --epochs 100
     python benchmarks/binarized_mnist.py --quick   # to see that it runs; nothing is kept
     python benchmarks/binarized_mnist.py --table   # from results/binarized_mnist.jsonl
