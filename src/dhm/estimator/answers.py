@@ -117,7 +117,7 @@ class Answers(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClassifierMixin
     @_asks_classifier
     def score(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> float:
         """Accuracy; examples without a label do not count, those of an unknown class are wrong."""
-        predicted = self.predict(X)
+        predicted = self.predict_log_proba(X).argmax(1)
         y = as_labels(y)
         if len(y) != len(predicted):
             raise DataError(f"X has {len(predicted)} examples but y {len(y)} labels: give one each")
@@ -126,8 +126,7 @@ class Answers(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClassifierMixin
         weight = (index != UNLABELED) * (1.0 if weight is None else weight)
         if not weight.any():
             raise DataError("score: expected at least one label, of weight above 0, found none")
-        right = index == encode(predicted, self.classes_, self.unlabeled_)
-        return float(np.average(right, weights=weight))
+        return float(np.average(index == predicted, weights=weight))
 
     def transform(self, X: Any) -> NDArray[Any]:
         """(N, d) features of each example: z, or what the last layer of p(y|x) sees without one."""

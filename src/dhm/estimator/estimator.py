@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from accelerate.utils import send_to_device
 from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted
 
@@ -238,8 +239,9 @@ class HybridClassifier(Answers):
             options = self._choose(examples, None, seed, None) if fresh else self._options
             # The last part of a stream may be shorter than a batch.
             n_batch = None if options.n_batch is None else min(options.n_batch, len(examples))
-            config = replace(options, seed=seed, n_batch=n_batch)
-            config = replace(config, epochs=1, rampdown=0, ema=0.0, patience=None)
+            config = replace(
+                options, seed=seed, n_batch=n_batch, epochs=1, rampdown=0, ema=0.0, patience=None
+            )
             optimizers = getattr(self, "_optimizers", None)
             interrupted = self._train(examples, None, config, fresh, optimizers)
             held = None if fresh else self._held_out
@@ -529,11 +531,11 @@ class HybridClassifier(Answers):
         state = dict(super().__getstate__())
         if "model_" in state:
             state["model_"] = storage.pack(state["model_"])
-            state["_optimizers"] = storage.on_cpu(state["_optimizers"])
-            # Made again when asked for, but of an estimator that was loaded without what it needs.
-            detector, remembers = state["_detector"], state["_memory"].examples is not None
-            parts = None if detector is None or remembers else detector.parts
-            state["_detector"] = parts
+            # To be read where there is no GPU.
+            state["_optimizers"] = send_to_device(state["_optimizers"], "cpu")
+            # Made again when asked for, unless what it is made of was not saved.
+            detector, again = state["_detector"], state["_memory"].examples is not None
+            state["_detector"] = None if detector is None or again else detector.parts
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:

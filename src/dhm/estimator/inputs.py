@@ -224,6 +224,7 @@ def _as_float32(x: Any) -> Any:
 
 
 def check_count(name: str, n: Any) -> None:
+    """Raise `ConfigError` for what is no whole number of at least 1."""
     if not isinstance(n, int | np.integer) or isinstance(n, bool) or n < 1:
         raise ConfigError(f"{name} should be a whole number of at least 1, found {n!r}")
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import safetensors.torch
-import torch
 from safetensors import SafetensorError, safe_open
 
 from dhm.errors import RunError
@@ -28,15 +27,6 @@ def pack(model: Model) -> dict[str, Any]:
     """
     tensors = {name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
     return {"spec": asdict(model.spec), "weights": safetensors.torch.save(tensors)}
-
-
-def on_cpu(state: Any) -> Any:
-    """The states of optimisers with their tensors on the CPU, to be read where there is no GPU."""
-    if isinstance(state, torch.Tensor):
-        return state.cpu()
-    if isinstance(state, Mapping):
-        return {key: on_cpu(value) for key, value in state.items()}
-    return [on_cpu(value) for value in state] if isinstance(state, list) else state
 
 
 def unpack(packed: Mapping[str, Any]) -> Model:

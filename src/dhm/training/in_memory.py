@@ -28,6 +28,7 @@ class Outcome(NamedTuple):
     """Whether Ctrl-C ended it early."""
 
 
+@engine_of_the_process()
 def train_in_memory(
     model: Model,
     data: TrainingData,
@@ -54,21 +55,18 @@ def train_in_memory(
 
     Raises `ConfigError` for options that do not fit the data, `DivergedError`.
     """
+    engine = make_engine(config.device, config.precision)
+    config = fill_in(config, data, engine.num_processes)
+    recorder = InMemory(on_epoch)
+    trainer = make_trainer(model, data, config, engine, recorder, fresh=fresh, progress=progress)
+    for name, state in (optimizers or {}).items():
+        # A copy: the optimiser would write into the tensors of the states it is given.
+        trainer.optimizers[name].optimizer.load_state_dict(copy.deepcopy(state))
     interrupted = False
-    with engine_of_the_process():
-        engine = make_engine(config.device, config.precision)
-        config = fill_in(config, data, engine.num_processes)
-        recorder = InMemory(on_epoch)
-        trainer = make_trainer(
-            model, data, config, engine, recorder, fresh=fresh, progress=progress
-        )
-        for name, state in (optimizers or {}).items():
-            # A copy: the optimiser would write into the tensors of the states it is given.
-            trainer.optimizers[name].optimizer.load_state_dict(copy.deepcopy(state))
-        try:
-            trainer.fit()
-        except KeyboardInterrupt:
-            interrupted = True
+    try:
+        trainer.fit()
+    except KeyboardInterrupt:
+        interrupted = True
     if recorder.kept is not None:
         model.load_state_dict(recorder.kept)
     model.eval()
