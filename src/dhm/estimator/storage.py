@@ -1,6 +1,5 @@
 """A fitted estimator as safetensors with a header of JSON, and as bytes for pickle."""
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -9,12 +8,12 @@ from typing import Any
 
 import numpy as np
 import safetensors.torch
-from safetensors import SafetensorError, safe_open
 
 from dhm.errors import RunError
 from dhm.inference.novelty.storage import FILE
 from dhm.models.base import Model, ModelSpec
 from dhm.models.build import load_model, model_from_spec, save_model
+from dhm.tensor_file import read_header
 
 FORMAT = "dhm estimator 1"
 WEIGHTS, NOVELTY = "model.safetensors", FILE
@@ -67,9 +66,8 @@ def read(folder: str | Path, device: str = "cpu") -> tuple[Model, dict[str, Any]
 def _facts(path: Path) -> dict[str, Any] | None:
     """The facts in the header of a file of weights; None where there are none."""
     try:
-        with safe_open(path, framework="pt") as file:
-            facts = json.loads((file.metadata() or {}).get("dhm", "{}")).get("estimator")
-    except (SafetensorError, OSError, ValueError, AttributeError):
+        facts = read_header(path).get("estimator")
+    except RunError:
         return None
     return facts if isinstance(facts, dict) else None
 

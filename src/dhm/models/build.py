@@ -1,38 +1,24 @@
 """Building a model for a data set, and keeping it: a file of weights that says how to build it."""
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import safetensors.torch
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from dhm.config import TrainConfig
 from dhm.data.checks import count_missing, value_range
 from dhm.data.dataset import Dataset
 from dhm.errors import ConfigError, DataError, RunError, one_line
-from dhm.files import replacing
 from dhm.models.base import Model, ModelSpec, fit_standardization
 from dhm.models.bounded import Bounded
 from dhm.models.registry import model_class
+from dhm.tensor_file import decoding, read_tensors, write_tensors
 
 FORMAT = "dhm 1"
-
-_DAMAGE = (
-    SafetensorError,
-    OSError,
-    ArithmeticError,
-    LookupError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-)
-"""What a damaged header, or one of another version, may raise: anything in it may be wrong."""
 
 
 def build_model(name: str, network: str, data: Dataset, options: Mapping[str, Any]) -> Model:
@@ -78,13 +64,10 @@ def save_model(model: Model, path: str | Path, estimator: Mapping[str, Any] | No
 
     With what an estimator that the model belongs to knows beside it, if there is one.
     """
-    described = {"format": FORMAT, **asdict(model.spec)}
+    described = asdict(model.spec)
     if estimator is not None:
         described["estimator"] = dict(estimator)
-    tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
-    # A single key: safetensors orders several by chance, and equal models should be equal files.
-    with replacing(path) as temporary:
-        safetensors.torch.save_file(tensors, temporary, metadata={"dhm": json.dumps(described)})
+    write_tensors(path, FORMAT, model.state_dict(), described)
 
 
 def load_model(path: str | Path, device: str = "cpu") -> Model:
@@ -97,28 +80,19 @@ def load_model(path: str | Path, device: str = "cpu") -> Model:
         path = path / "model.safetensors"
     if not os.path.isfile(path):
         raise RunError(f"no model at {path}: expected a run folder or a .safetensors file")
-    try:
-        with safe_open(path, framework="pt", device=device) as file:
-            stored = json.loads((file.metadata() or {}).get("dhm", "{}"))
-            if not isinstance(stored, dict) or stored.pop("format", None) != FORMAT:
-                raise RunError(f"{path} is not a model of dhm: its header lacks format {FORMAT!r}")
-            stored.pop("estimator", None)
-            stored |= {"shape": tuple(stored["shape"]), "classes": tuple(stored["classes"])}
-            if stored.get("features") is not None:  # older files have none
-                stored["features"] = tuple(stored["features"])
-            # An option that came later has a default which leaves models as they were.
-            usual = TrainConfig(model=stored["model"], network=stored["network"]).for_model()
-            stored["options"] = {**usual.own_options(), **stored["options"]}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            # Sizes in the header are anybody's; those of what is stored are there to be counted.
-            with Bounded(max((tensor.numel() for tensor in tensors.values()), default=0)):
-                model = model_from_spec(ModelSpec(**stored))
-            model.load_state_dict(tensors)
-    except RunError:
-        raise
-    except _DAMAGE as error:
-        reason = one_line(error)
-        raise RunError(f"{path} is damaged or of another version: {reason}") from error
+    with decoding(path):
+        stored, tensors = read_tensors(path, FORMAT, "a model", device)
+        stored.pop("estimator", None)
+        stored |= {"shape": tuple(stored["shape"]), "classes": tuple(stored["classes"])}
+        if stored.get("features") is not None:  # older files have none
+            stored["features"] = tuple(stored["features"])
+        # An option that came later has a default which leaves models as they were.
+        usual = TrainConfig(model=stored["model"], network=stored["network"]).for_model()
+        stored["options"] = {**usual.own_options(), **stored["options"]}
+        # Sizes in the header are anybody's; those of what is stored are there to be counted.
+        with Bounded(max((tensor.numel() for tensor in tensors.values()), default=0)):
+            model = model_from_spec(ModelSpec(**stored))
+        model.load_state_dict(tensors)
     return model.to(device).eval()
 
 

@@ -1,21 +1,18 @@
 """A detector in a file: safetensors with a header of JSON, nothing that could be executed."""
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 
-import safetensors.torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from dhm.errors import RunError, one_line
-from dhm.files import replacing
+from dhm.errors import RunError
 from dhm.inference.novelty.combination import COMBINATION, Combination, Marginal
 from dhm.inference.novelty.registry import SCORES
 from dhm.inference.novelty.score import Score
 from dhm.models.base import Model
+from dhm.tensor_file import decoding, read_tensors, write_tensors
 
 FORMAT = "dhm novelty 1"
 FILE = "novelty.safetensors"
@@ -38,10 +35,8 @@ def write_detector(
     for kind, score in fitted.items():
         for field in fields(score):
             tensors[f"score/{kind}/{field.name}"] = getattr(score, field.name)
-    header = {"format": FORMAT, "kinds": list(fitted), "weights": fingerprint(model)}
-    tensors = {name: tensor.contiguous() for name, tensor in tensors.items()}
-    with replacing(path) as temporary:
-        safetensors.torch.save_file(tensors, temporary, metadata={"dhm": json.dumps(header)})
+    header = {"kinds": list(fitted), "weights": fingerprint(model)}
+    write_tensors(path, FORMAT, tensors, header)
 
 
 def read_detector(path: str | Path, model: Model) -> State:
@@ -53,17 +48,11 @@ def read_detector(path: str | Path, model: Model) -> State:
     path = Path(path)
     if not path.is_file():
         raise RunError(f"no novelty detector at {path}: expected a file that `save` has written")
-    try:
+    with decoding(path, "; fit it anew"):
         device = str(model.standardize.scale.device)
-        with safe_open(path, framework="pt", device=device) as file:
-            header = json.loads((file.metadata() or {}).get("dhm", "{}"))
-            if not isinstance(header, dict) or header.get("format") != FORMAT:
-                raise RunError(
-                    f"{path} is not a novelty detector of dhm: its header lacks format {FORMAT!r}"
-                )
-            if header["weights"] != fingerprint(model):
-                raise RunError(f"{path} belongs to another model; fit a detector for this one")
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        header, tensors = read_tensors(path, FORMAT, "a novelty detector", device)
+        if header["weights"] != fingerprint(model):
+            raise RunError(f"{path} belongs to another model; fit a detector for this one")
         fitted = {
             kind: SCORES[kind](
                 **{
@@ -86,14 +75,6 @@ def read_detector(path: str | Path, model: Model) -> State:
         calibration = {
             kind: _ranked(tensors, f"calibration/{kind}") for kind in (COMBINATION, *fitted)
         }
-    except RunError:
-        raise
-    # A damaged header or one of another version: anything may be missing or of another type.
-    except (SafetensorError, OSError, LookupError, ValueError, TypeError, RuntimeError) as error:
-        reason = one_line(error)
-        raise RunError(
-            f"{path} is damaged or of another version ({reason}); fit it anew"
-        ) from error
     return fitted, Combination(marginals), calibration
 
 
