@@ -13,10 +13,11 @@ def replacing(path: str | Path) -> Iterator[Path]:
     """A temporary name beside `path` to write to, renamed to `path` when the block succeeds.
 
     The folder is made if absent. When the block fails, the temporary file is removed and what was
-    at `path` before is still there.
+    at `path` before is still there. Of a link the file that it names is replaced.
 
     Raises:
-        RunError: the folder or the file cannot be written.
+        RunError: the folder or the file cannot be written, or the path is that of a folder or a
+            device, which a rename would put an end to.
 
     Example:
         >>> from tempfile import TemporaryDirectory
@@ -26,7 +27,9 @@ def replacing(path: str | Path) -> Iterator[Path]:
         ...     print([file.name for file in Path(folder).iterdir()])
         ['note.txt']
     """
-    path = Path(path)
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise RunError(f"cannot write {path}: it is there and is no file; name another")
+    path = Path(os.path.realpath(path))
     # The process id keeps two processes that write the same file apart.
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
