@@ -55,14 +55,15 @@ def figures(seed: int, epochs: int, size: Size, runs: Path) -> Row:
     import torch
 
     import dhm
-    from dhm.evaluation.reevaluate import data_of_run
     from dhm.inference.likelihood import elbo, log_likelihood
+    from dhm.training.reevaluate import data_of_run
 
     torch.set_num_threads(1)
     length = {"epochs": epochs, "rampdown": epochs // 2, **size.options}
     folder = trained(runs / f"{RECIPE}-{seed}-{epochs}", {"recipe": RECIPE, **length, "seed": seed})
     model = dhm.load_model(folder)
     _, data = data_of_run(folder, model)
+    assert data.test is not None
     order = np.random.default_rng(seed).permutation(len(data.test))
     x = data.test.take(order[: size.n_images]).x
     start = time.perf_counter()

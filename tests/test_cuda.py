@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from dhm import HybridClassifier, TrainConfig, load_model, train
 from dhm.data import load
 from dhm.data.dataset import Dataset, Examples
-from dhm.evaluation.reevaluate import evaluate_run
 from dhm.inference.annealing import annealed_log_likelihood
 from dhm.inference.likelihood import log_joint, log_likelihood
 from dhm.inference.missing import impute, predict_proba
@@ -23,6 +22,7 @@ from dhm.inference.sampling import interpolate, sample, sample_given_label
 from dhm.models.base import GenerativeModel, LatentModel, Model
 from dhm.models.build import build_model
 from dhm.models.registry import MODELS
+from dhm.training.reevaluate import evaluate_run
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
 CUDA = torch.device("cuda")

@@ -18,10 +18,10 @@ from PIL import Image
 
 from dhm import load_data, load_model
 from dhm.cli import main
-from dhm.evaluation.reevaluate import evaluate_run
 from dhm.inference.novelty import NoveltyDetector
 from dhm.inference.predict import predict_logits
 from dhm.models.build import save_model
+from dhm.training.reevaluate import evaluate_run
 
 
 def read(name: str) -> pd.DataFrame:

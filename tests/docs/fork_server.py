@@ -31,10 +31,10 @@ def serve(listener: socket.socket) -> None:
     tests = os.getppid()
     import matplotlib.pyplot
 
-    import dhm.evaluation.reevaluate
+    import dhm.training.reevaluate
     import dhm.training.train
 
-    assert matplotlib.pyplot and dhm.evaluation.reevaluate
+    assert matplotlib.pyplot and dhm.training.reevaluate
     # Drawing the curves takes longer than the runs here do.
     dhm.training.train.learning_curves = lambda history, path, title: path.touch()
     # Most of what is slow to import is imported only once it is needed; this run needs it.

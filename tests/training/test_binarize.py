@@ -17,13 +17,13 @@ from dhm.consistency.build import regularize
 from dhm.consistency.regularized import Regularized
 from dhm.data import Dataset
 from dhm.errors import ConfigError
-from dhm.evaluation.reevaluate import evaluate_run
 from dhm.inference.novelty import NoveltyDetector
 from dhm.inference.sampling import sample
 from dhm.models.base import Batch, GenerativeModel, Model
 from dhm.models.build import build_model, load_model
+from dhm.training.data import prepare
 from dhm.training.novelty import run_detector
-from dhm.training.train import prepare
+from dhm.training.reevaluate import evaluate_run
 
 Trained = Callable[..., Path]
 Small = Callable[..., TrainConfig]

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from dhm.evaluation.reevaluate import evaluate_run
+from dhm.training.reevaluate import evaluate_run
 
 LAUNCHER = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2")
 Start = Callable[..., "subprocess.Popen[str]"]

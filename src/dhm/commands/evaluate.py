@@ -23,7 +23,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Print the figures of a trained model on validation and test data."""
-    from dhm.evaluation.reevaluate import evaluate_run
+    from dhm.training.reevaluate import evaluate_run
 
     summary = evaluate_run(
         options.run_folder,

@@ -147,11 +147,12 @@ def _of_classes(model: "LatentModel", labels: list[int], n: int, seed: int, mean
 def _ways(model: "LatentModel", options: argparse.Namespace, n: int) -> _Drawn:
     import torch
 
-    from dhm.evaluation.reevaluate import data_of_run
     from dhm.inference.chunks import rows
     from dhm.inference.sampling import interpolate
+    from dhm.training.reevaluate import data_of_run
 
     _, data = data_of_run(options.run_folder, model, data_dir=options.data_dir)
+    assert data.test is not None
     wrong = [i for i in options.interpolate if not 0 <= i < len(data.test)]
     if wrong:
         raise ConfigError(

@@ -33,8 +33,7 @@ class Views:
 
         Unlike the inputs of `Batch`, in the units that augmentations work on.
         """
-        x, _, x_unlabeled, *_ = self.batch
-        return self.model.standardize(x if x_unlabeled is None else x_unlabeled)
+        return self.model.standardize(self.batch.main)
 
     @cached_property
     def weak(self) -> Tensor:

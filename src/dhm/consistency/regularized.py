@@ -101,8 +101,7 @@ class Regularized(nn.Module):
             return batch
         x, x_unlabeled = batch.x, batch.x_unlabeled
         if augments:
-            standardize = self.model.standardize
-            x_unlabeled = x if x_unlabeled is None else x_unlabeled
+            standardize, x_unlabeled = self.model.standardize, batch.main
             x = standardize.inverse(self.augmentation.weak(standardize(x)))
         if self.hide:
             x = self._with_holes(x)

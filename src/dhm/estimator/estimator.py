@@ -36,10 +36,10 @@ from dhm.models.base import Model, ModelSpec
 from dhm.models.build import build_model
 from dhm.nn.device import find_device
 from dhm.nn.generators import lent
+from dhm.training.data import TrainingData, training_data
 from dhm.training.feed import drawn
 from dhm.training.in_memory import private_generators, train_in_memory
 from dhm.training.recording import Row
-from dhm.training.train import TrainingData, training_data
 
 MANY_LABELS = 500
 """Labelled examples from which on a tenth of them is held out, if nothing else is asked for."""

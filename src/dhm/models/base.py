@@ -28,7 +28,12 @@ class Batch(NamedTuple):
     epoch: float = 0.0
     """Epochs trained so far, with the fraction of this one: what ramps and warm-ups depend on."""
     positions: Tensor | None = None
-    """Where `x_unlabeled` (U,), or `x` (B,) where there is none, stand among all of their kind."""
+    """Where those of `main` stand among all of their kind."""
+
+    @property
+    def main(self) -> Tensor:
+        """The inputs that an epoch goes through: the unlabelled, or the labelled without them."""
+        return self.x if self.x_unlabeled is None else self.x_unlabeled
 
 
 class Loss(NamedTuple):
@@ -37,8 +42,8 @@ class Loss(NamedTuple):
     total: Tensor
     """0-d, with the graph."""
     terms: dict[str, Tensor]
-    """Named parts, 0-d, detached: nats per example, but for "error", a fraction, and
-    "feature_matching", units of the critic's features."""
+    """Named parts, 0-d, detached: nats per example, but for "error", a fraction, and what
+    "feature_matching" and the consistency methods say of theirs."""
 
 
 class ImportanceSamples(NamedTuple):

@@ -110,7 +110,7 @@ class SupervisedHDGM(GenerativeModel):
 
     def forward(self, batch: Batch, player: str) -> Loss:
         # Unlabelled batches are drawn from all training inputs, so G(x) is a mean over those alone.
-        everything = self.infer(batch.x if batch.x_unlabeled is None else batch.x_unlabeled)
+        everything = self.infer(batch.main)
         total = everything.x.new_zeros(())
         terms: dict[str, Tensor] = {}
         labeled = everything

@@ -97,7 +97,7 @@ class SemisupALI(LatentModel):
         """Weight normalisation from data: the critic's from pairs (x, E(x)), as in training."""
         self.train()
         with initializing(self):
-            x, z = self._inferred(_unlabeled(batch))
+            x, z = self._inferred(batch.main)
             self.generator(self.sample_prior(len(x)))
             self.critic(x, z)
 
@@ -107,7 +107,7 @@ class SemisupALI(LatentModel):
     def _critic_loss(self, batch: Batch) -> Loss:
         # What has no weight is not computed: the other term is then trained exactly alone.
         shown = [batch.x] if self.sup_weight else []
-        shown += [_unlabeled(batch)] if self.unsup_weight else []
+        shown += [batch.main] if self.unsup_weight else []
         with torch.no_grad():
             x, z = self._inferred(torch.cat(shown))
             if self.unsup_weight:
@@ -129,7 +129,7 @@ class SemisupALI(LatentModel):
         return Loss(total, terms)
 
     def _generator_loss(self, batch: Batch) -> Loss:
-        x, z = self._inferred(_unlabeled(batch))
+        x, z = self._inferred(batch.main)
         prior = self.sample_prior(len(x))
         generated = self.generator(prior)
         with _frozen(self.critic), cached():  # two passes, but each weight is normalised once
@@ -234,8 +234,3 @@ def _frozen(module: nn.Module) -> Iterator[None]:
     finally:
         for p in parameters:
             p.requires_grad_(True)
-
-
-def _unlabeled(batch: Batch) -> Tensor:
-    """The inputs that pairs of data are made of: the labelled where there are no others."""
-    return batch.x if batch.x_unlabeled is None else batch.x_unlabeled

@@ -12,9 +12,10 @@ import torch
 from dhm.config import TrainConfig
 from dhm.models.base import Model
 from dhm.nn.generators import seeded
+from dhm.training.data import TrainingData
 from dhm.training.engine import engine_of_the_process, make_engine
 from dhm.training.recording import InMemory, Row
-from dhm.training.train import TrainingData, fill_in, make_trainer
+from dhm.training.train import fill_in, make_trainer
 
 
 class Outcome(NamedTuple):

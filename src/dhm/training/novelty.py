@@ -6,11 +6,10 @@ from pathlib import Path
 
 from dhm.data.binarize import binarized
 from dhm.errors import ConfigError, RunError
-from dhm.evaluation.reevaluate import data_of_run
 from dhm.inference.novelty import FILE, NoveltyDetector
 from dhm.models.base import Model
+from dhm.training.reevaluate import data_of_run
 from dhm.training.run_folder import RunFolder
-from dhm.training.train import prepare
 
 ENOUGH = 500
 """Validation examples; where there are fewer, and unlabelled ones, these are used instead."""
@@ -21,7 +20,7 @@ def kept_detector(run: str | Path, model: Model) -> NoveltyDetector:
 
     Raises `RunError` where there is none, or one that is damaged or of other weights.
     """
-    path = _folder(run).path / FILE
+    path = RunFolder.of(run).path / FILE
     if not path.is_file():
         raise RunError(f"there is no {path}; `dhm score` makes it")
     return NoveltyDetector.load(path, model)
@@ -61,21 +60,20 @@ def run_detector(
         >>> Path(run, FILE).exists()
         True
     """
-    folder = _folder(run)
+    folder = RunFolder.of(run)
     path = folder.path / FILE
     try:
         return kept_detector(run, model)
     except RunError as error:
         reason = str(error) if path.is_file() else f"there is no {path}"
     try:
-        config, dataset = data_of_run(run, model, data_dir=data_dir)
+        config, data = data_of_run(run, model, data_dir=data_dir)
     except ConfigError as error:
         raise RunError(f"{reason}; {run} does not say what data to fit one to: {error}") from error
     if progress:
         if path.is_file():
             print(f"dhm: {reason}", file=sys.stderr)
         print("dhm: fitting the novelty detector to the run's data", file=sys.stderr)
-    data = prepare(dataset, config.for_model().for_classes(len(dataset.classes)))
     assert data.validation is not None, "split off by prepare"
     train, held_out = data.main, data.validation.x
     if config.binarize:
@@ -95,9 +93,3 @@ def run_detector(
         with suppress(RunError):
             detector.save(path)
     return detector
-
-
-def _folder(run: str | Path) -> RunFolder:
-    """The run folder, also of a weights file in one."""
-    path = Path(run)
-    return RunFolder(path if path.is_dir() else path.parent)

@@ -5,13 +5,14 @@ from pathlib import Path
 from typing import Any
 
 from dhm.config import TrainConfig, parse_config, read_config
-from dhm.data import Dataset, load, split_validation
-from dhm.data.binarize import binarized
+from dhm.data import load
 from dhm.errors import ConfigError, DataError
 from dhm.evaluation.evaluate import evaluate
 from dhm.models.base import Model
 from dhm.models.build import check_domain, load_model
 from dhm.nn.device import find_device
+from dhm.training.data import TrainingData, prepare
+from dhm.training.run_folder import RunFolder
 
 
 def evaluate_run(
@@ -45,25 +46,23 @@ def evaluate_run(
     model = load_model(run, str(find_device(device)))
     given = {"dataset": dataset, "data_dir": data_dir, "n_eval_samples": n_eval_samples}
     config, data = data_of_run(run, model, **given)
-    _, validation = split_validation(data.train, config.val_size, config.seed_data)
-    if config.binarize:
-        validation = binarized(validation, config.seed_data)
+    assert data.validation is not None and data.test is not None
     return {
         "dataset": config.dataset,
         "model": model.spec.model,
         "network": model.spec.network,
         "parameters": model.n_parameters(),
         "n_eval_samples": config.n_eval_samples,
-        "validation": evaluate(model, validation, seed=config.seed),
+        "validation": evaluate(model, data.validation, seed=config.seed),
         "test": evaluate(model, data.test, config.n_eval_samples, seed=config.seed),
     }
 
 
-def data_of_run(run: str | Path, model: Model, **given: Any) -> tuple[TrainConfig, Dataset]:
+def data_of_run(run: str | Path, model: Model, **given: Any) -> tuple[TrainConfig, TrainingData]:
     """The options of a run, and the data that they name, checked to be as its model takes it.
 
-    Of a run with `binarize` the test images are the draws that it was tested on; training images
-    are grey.
+    Its parts are those that the run was trained, validated and tested on. Of another data set no
+    labels are hidden.
 
     Arguments:
         run: a run folder, or a weights file in one; a weights file elsewhere needs `dataset`.
@@ -73,15 +72,17 @@ def data_of_run(run: str | Path, model: Model, **given: Any) -> tuple[TrainConfi
     Raises `DataError` for data that does not fit the model, `ConfigError` where none is named.
     """
     # A weights file in a run folder was trained with the splits that the folder's options say.
-    folder = Path(run) if Path(run).is_dir() else Path(run).parent
-    options = folder / "config.yaml"
+    options = RunFolder.of(run).config
     config = parse_config(read_config(options)) if options.is_file() else None
     if config is None and given.get("dataset") is None:
         raise ConfigError(f"{run} does not say what it was trained on: name a --dataset")
     config = config or parse_config({"model": model.spec.model, "network": model.spec.network})
     # What the weights were trained for stands in their file, wherever that lies.
     given = {**given, "binarize": model.spec.options.get("binarize")}
-    config = replace(config, **{k: v for k, v in given.items() if v is not None}).check()
+    config = replace(config, **{k: v for k, v in given.items() if v is not None})
+    if given.get("dataset") is not None:
+        config = replace(config, n_labeled=None, count=None)
+    config = config.check().for_model()
     data = load(config.dataset, data_dir=config.data_dir, seed_data=config.seed_data)
     data = data.arranged(model.spec.features)
     found = (data.shape, str(data.train.x.dtype), data.classes)
@@ -91,9 +92,7 @@ def data_of_run(run: str | Path, model: Model, **given: Any) -> tuple[TrainConfi
             f"{_described(model.spec.shape, model.spec.dtype, model.spec.classes)}"
         )
     check_domain(model, data)
-    if config.binarize:
-        data = replace(data, test=binarized(data.test, config.seed_data))
-    return config, data
+    return config, prepare(data, config.for_classes(len(data.classes)))
 
 
 def _described(shape: tuple[int, ...], dtype: str, classes: tuple[str, ...]) -> str:

@@ -45,6 +45,12 @@ class RunFolder:
 
     path: Path
 
+    @classmethod
+    def of(cls, run: str | Path) -> "RunFolder":
+        """The run folder of this name, or that of a weights file in one."""
+        path = Path(run)
+        return cls(path if path.is_dir() else path.parent)
+
     @property
     def config(self) -> Path:
         """Options, to run again with `dhm train --config`."""

@@ -2,9 +2,8 @@
 
 import random
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, fields, replace
+from contextlib import suppress
+from dataclasses import fields, replace
 from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -15,15 +14,13 @@ import torch
 from dhm.config import TrainConfig, parse_config, read_config
 from dhm.consistency.build import regularize
 from dhm.data import load
-from dhm.data.binarize import binarized
-from dhm.data.dataset import Dataset, Examples
-from dhm.data.splits import hide_labels, labeled_subset, split_validation
-from dhm.errors import ConfigError, DataError, RunError
+from dhm.errors import ConfigError, RunError
 from dhm.evaluation.evaluate import evaluate
 from dhm.evaluation.pictures import learning_curves
 from dhm.models.base import Model
 from dhm.models.build import build_model, copy_weights, load_model
 from dhm.nn.generators import seed_generators
+from dhm.training.data import TrainingData, prepare
 from dhm.training.engine import engine_of_the_process, make_engine, on_main
 from dhm.training.environment import hardware, versions
 from dhm.training.feed import Feed, epoch_size
@@ -45,26 +42,6 @@ FREE_ON_RESUME = {
 }
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class TrainingData:
-    """The parts of a data set as a run uses them."""
-
-    labeled: Examples
-    """What log p(y|x, z) is trained on."""
-    unlabeled: Examples | None
-    """Every training input, for the models that learn from unlabelled ones."""
-    validation: Examples | None
-    """None where the last weights are to be kept."""
-    test: Examples | None = None
-    symmetric: bool = False
-    """As in `Dataset`."""
-
-    @property
-    def main(self) -> Examples:
-        """The examples that an epoch goes through."""
-        return self.labeled if self.unlabeled is None else self.unlabeled
 
 
 @engine_of_the_process()
@@ -212,46 +189,6 @@ def _seed(seed: int, device: torch.device) -> None:
     random.seed(seed)
     np.random.seed(seed)
     seed_generators(seed, device)
-
-
-def prepare(dataset: Dataset, config: TrainConfig) -> TrainingData:
-    """Split off validation examples, then choose the labels that training may use."""
-    with _naming("val_size", config.val_size):
-        training, validation = split_validation(dataset.train, config.val_size, config.seed_data)
-    data = training_data(training, validation, config)
-    test = dataset.test
-    if config.binarize:
-        test = binarized(test, config.seed_data)
-    return replace(data, test=test, symmetric=dataset.symmetric)
-
-
-def training_data(
-    training: Examples, validation: Examples | None, config: TrainConfig
-) -> TrainingData:
-    """The parts of training examples that the options' model learns from."""
-    from dhm.models.registry import model_class
-
-    if config.binarize and validation is not None:
-        validation = binarized(validation, config.seed_data)
-
-    uses_unlabeled = model_class(config.model).uses_unlabeled
-    if config.n_labeled is not None:
-        choose = hide_labels if uses_unlabeled else labeled_subset
-        with _naming("n_labeled", config.n_labeled):
-            training = choose(training, config.n_labeled, config.seed_data)
-    known = training.labeled
-    labeled = training if known.all() else training.take(known.nonzero()[0])
-    return TrainingData(labeled, training if uses_unlabeled else None, validation)
-
-
-@contextmanager
-def _naming(option: str, value: float) -> Iterator[None]:
-    """Errors of a split that begin with the option it was asked for by."""
-    try:
-        yield
-    except (ConfigError, DataError) as error:
-        reason = str(error).removeprefix(f"{option}: ")
-        raise type(error)(f"--{option} {value:.10g}: {reason}") from error
 
 
 def fill_in(config: TrainConfig, data: TrainingData, n_processes: int) -> TrainConfig:

@@ -200,7 +200,7 @@ class Trainer:
 
         for batch, factor in self.feed.epoch(state.epoch, state.step_in_epoch):
             learning_rate = self._learning_rate(batch.epoch)
-            n = len(batch.x) if batch.x_unlabeled is None else len(batch.x_unlabeled)
+            n = len(batch.main)
             terms: dict[str, Tensor] = {}
             for name in self.players:
                 loss = self._take_turn(name, batch, factor, learning_rate)
@@ -284,10 +284,11 @@ class Trainer:
         n = len(rows)
         # Spread over all of them: data of one's own may be sorted by class.
         index = rows[np.linspace(0, n - 1, min(n, N_STATISTICS)).astype(np.intp)]
-        parts = (examples.take(part) for part in np.array_split(index, max(1, len(index) // 500)))
+        seen = examples.take(index)
         if self.config.binarize:
-            parts = (binarized(part, self.config.seed) for part in parts)
-        batches = (to_device(part.x, self.engine.device) for part in parts)
+            seen = binarized(seen, self.config.seed_data)
+        parts = np.array_split(seen.x, max(1, len(index) // 500))
+        batches = (to_device(part, self.engine.device) for part in parts)
         refresh_statistics(self.trained, self.trained.features, batches)
 
     def _check_finite(self, what: str, *values: float | None) -> None:
