@@ -82,7 +82,6 @@ class Size:
     rounds: int
     """Of the iterative imputer."""
 
-
     def of_test(self, pattern: str, rate: float) -> int:
         """How many test images a case is measured on."""
         return self.n_close if (pattern, rate) == CLOSE else self.n_test
