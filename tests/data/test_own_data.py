@@ -498,3 +498,21 @@ def test_unlabelled_examples_stay_in_training() -> None:
     data: Dataset = from_arrays(np.arange(80.0).reshape(40, 2), y)
     assert len(data.test) == 3 and data.test.labeled.all()
     assert len(data.train) == 37 and int(data.train.labeled.sum()) == 9
+
+
+@pytest.mark.parametrize("name", ["None", "NA", "null", "nan"])
+def test_a_class_may_be_called_like_a_gap(tmp_path: Path, name: str) -> None:
+    lines = [f"{i},{label}" for i, label in enumerate([name, "dent", ""] * 20)]
+    (tmp_path / "t.csv").write_text("\n".join(["a,label", *lines]))
+    data = load(str(tmp_path / "t.csv"))
+    assert set(data.classes) == {name, "dent"}
+    assert int((~data.train.labeled).sum()) == 20
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int64])
+def test_integers_0_and_1_are_no_bytes(dtype: Any) -> None:
+    x = np.random.default_rng(0).integers(0, 2, (40, 8, 8))
+    y = np.arange(40) % 2
+    with pytest.raises(DataError, match="found 0 and 1 alone"):
+        from_arrays(x.astype(dtype), y)
+    assert from_arrays(x.astype(bool), y).train.x.max() == 255

@@ -120,7 +120,7 @@ def test_p_values_of_novelty(
         warnings.simplefilter("error")
         like_them.novelty_p_value(holes)
     trained_on = quick(n_samples=5).fit(x, y)
-    with pytest.warns(UserWarning, match="hold out 20 or more"):
+    with pytest.warns(UserWarning, match="hold out 40 or more"):
         trained_on.novelty_p_value(x)
 
 

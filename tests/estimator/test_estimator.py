@@ -19,6 +19,7 @@ import pandas as pd
 import pytest
 import torch
 from scipy import sparse
+from sklearn.datasets import load_digits
 from sklearn.exceptions import NotFittedError
 
 import dhm
@@ -173,9 +174,9 @@ def test_novelty_is_judged_by_all_calls(quick: Quick, blobs: Data) -> None:
 
 def test_what_a_fit_held_out_measures_novelty_after_more_calls(quick: Quick, blobs: Data) -> None:
     x, y = blobs
-    model = quick(n_samples=5).fit(x[:60], y[:60], validation_data=(x[60:100], y[60:100]))
+    model = quick(n_samples=5).fit(x[:50], y[:50], validation_data=(x[50:100], y[50:100]))
     model.partial_fit(x[90:], y[90:])
-    assert model._held_out is not None and len(model._held_out) == 30, "10 are trained on by now"
+    assert model._held_out is not None and len(model._held_out) == 40, "10 are trained on by now"
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         model.novelty_p_value(x)
@@ -642,3 +643,46 @@ def test_a_table_with_a_handful_of_labels_does_not_end_in_one_class() -> None:
     model = HybridClassifier(epochs=40, random_state=0).fit(x[:1000], labels)
     assert model.score(x[1000:], y[1000:]) > 0.85
     assert 0.4 < model.predict(x[1000:]).mean() < 0.6
+
+
+def test_going_on_holds_out_the_same_examples(quick: Quick, blobs: Data) -> None:
+    model = quick(warm_start=True, epochs=1, validation_fraction=0.2).fit(*blobs)
+    first = model._held_out.x
+    for again in (model, pickle.loads(pickle.dumps(model))):
+        np.testing.assert_array_equal(again.fit(*blobs)._held_out.x, first)
+
+
+@pytest.mark.parametrize("given", [0.2, {"X": 1, "y": 2, "z": 3}, ([[1.0]],), ([1], [2], [3])])
+def test_validation_data_is_a_pair(quick: Quick, blobs: Data, given: Any) -> None:
+    with pytest.raises(DataError, match=r"validation_data: expected a pair \(X, y\)"):
+        quick().fit(*blobs, validation_data=given)
+
+
+def test_consistency_takes_methods_alone(quick: Quick, blobs: Data) -> None:
+    with pytest.raises(ConfigError, match="n_labeled is no consistency method"):
+        quick(consistency={"vat": 1.0, "n_labeled": 5}).fit(*blobs)
+
+
+def test_a_generator_of_numpy_is_a_random_state(quick: Quick, blobs: Data) -> None:
+    first, second = (
+        quick(random_state=np.random.default_rng(5)).fit(*blobs).predict_proba(blobs[0])
+        for _ in range(2)
+    )
+    np.testing.assert_array_equal(first, second)
+
+
+def test_commands_refuse_an_estimator_that_scales(
+    quick: Quick, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    x, y = load_digits(return_X_y=True)
+    images, far = x.reshape(-1, 8, 8), np.c_[1e5 + x[:, 20:22]]
+    for name, given in (("pixels", images), ("far", far), ("unit", images / 16)):
+        model = quick(epochs=1).fit(given[:200], y[:200])
+        model.save(tmp_path / name)
+        np.save(tmp_path / f"{name}.npy", given[:5])
+        words = ["predict", str(tmp_path / name), str(tmp_path / f"{name}.npy")]
+        refused = main([*words, "-o", str(tmp_path / f"{name}.csv")]) == 2
+        assert refused == (name != "unit")
+        assert ("scaled before its model sees them" in capsys.readouterr().err) == refused
+    table = pd.read_csv(tmp_path / "unit.csv")
+    assert (table["label"].astype(str) == model.predict(images[:5] / 16).astype(str)).all()

@@ -146,3 +146,14 @@ def test_digests_are_of_contents() -> None:
     other.indices = np.append(other.indices, 4).astype(other.indices.dtype)
     other.indptr[-1] += 1
     np.testing.assert_array_equal(digests(one), digests(other))
+
+
+def test_images_of_0_and_1_are_white_on_black_in_any_type() -> None:
+    x = np.random.default_rng(0).integers(0, 2, (9, 8, 8))
+    for kind in (bool, np.uint8, int, float):
+        layout = learn_layout(x.astype(kind), None)
+        assert layout.stored(x.astype(kind)).max() == 1 and not layout.scales
+    bytes_ = learn_layout((x * 255).astype(np.uint8), None)
+    assert bytes_.stored(x.astype(bool)).max() == 255
+    with pytest.warns(UserWarning, match="are they in other units"):
+        bytes_.stored(x.astype(float))

@@ -2,9 +2,12 @@
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from dhm.errors import ConfigError
+from dhm.errors import ConfigError, RunError
+
+if TYPE_CHECKING:
+    from dhm.models.base import Model
 
 PARTS = ("validation", "test")
 
@@ -25,6 +28,30 @@ def add_device(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--device", metavar="NAME", default="auto", help="auto, cpu, cuda, cuda:1, mps ... [auto]"
     )
+
+
+def model_of(run: str, device: str = "cpu") -> "Model":
+    """The model of a run folder or weights file, whose inputs are what data files hold.
+
+    Raises `RunError` where there is none, and for that of an estimator which scales its inputs
+    before the model sees them: answers about files would be wrong without a sign of it.
+    """
+    from dhm.models.build import load_model
+    from dhm.nn.device import find_device
+    from dhm.tensor_file import read_header
+
+    model = load_model(run, str(find_device(device)))
+    path = Path(run) / "model.safetensors" if Path(run).is_dir() else Path(run)
+    kept = read_header(path).get("estimator")
+    if kept is not None:
+        from dhm.estimator.inputs import Layout
+
+        if Layout(**kept["layout"]).scales:
+            raise RunError(
+                f"{run} is an estimator whose inputs are scaled before its model sees them, and "
+                "files are not: ask it from Python, by dhm.HybridClassifier.load"
+            )
+    return model
 
 
 def png(name: str) -> Path:

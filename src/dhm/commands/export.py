@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from dhm.commands.common import add_run
+from dhm.commands.common import add_run, model_of
 from dhm.errors import ConfigError
 
 
@@ -22,7 +22,6 @@ def run(options: argparse.Namespace) -> None:
     if Path(options.output).suffix.lower() != ".onnx":
         raise ConfigError(f"expected a name ending in .onnx, found {options.output}")
     from dhm.inference.onnx import export_onnx
-    from dhm.models.build import load_model
 
-    export_onnx(load_model(options.run_folder), options.output, encoder=options.encoder)
+    export_onnx(model_of(options.run_folder), options.output, encoder=options.encoder)
     print(f"{'z' if options.encoder else 'p(y|x)'} in {options.output}, checked with onnxruntime")

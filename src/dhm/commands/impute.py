@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from dhm.commands.common import add_data_dir, add_device, add_run, add_seed
+from dhm.commands.common import add_data_dir, add_device, add_run, add_seed, model_of
 from dhm.config import parse_config
 from dhm.errors import ConfigError, DataError
 
@@ -74,10 +74,8 @@ def run(options: argparse.Namespace) -> None:
     from dhm.data.patterns import with_holes
     from dhm.inference.chunks import check_size
     from dhm.inference.missing import impute
-    from dhm.models.build import load_model
-    from dhm.nn.device import find_device
 
-    model = load_model(options.run_folder, str(find_device(options.device)))
+    model = model_of(options.run_folder, options.device)
     shape, seed = model.spec.shape, options.seed
     if as_picture and (len(shape) != 3 or shape[0] not in (1, 3)):
         raise ConfigError(

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from dhm.commands.common import add_data_dir, add_device, add_run, add_seed
+from dhm.commands.common import add_data_dir, add_device, add_run, add_seed, model_of
 from dhm.config import parse_config
 from dhm.errors import ConfigError
 
@@ -51,10 +51,8 @@ def check_questions(options: argparse.Namespace) -> None:
 def asked(options: argparse.Namespace) -> "tuple[Model, Iterator[Rows]]":
     """The model, and the rows of the files a block at a time."""
     from dhm.data.stream import Form, stream
-    from dhm.models.build import load_model
-    from dhm.nn.device import find_device
 
-    model = load_model(options.run_folder, str(find_device(options.device)))
+    model = model_of(options.run_folder, options.device)
     form = Form(model.spec.shape, model.spec.dtype, missing=True, features=model.spec.features)
     return model, stream(options.files, form, data_dir=options.data_dir)
 

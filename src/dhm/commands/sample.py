@@ -7,7 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from dhm.commands.common import add_data_dir, add_run, add_seed
+from dhm.commands.common import add_data_dir, add_run, add_seed, model_of
 from dhm.config import parse_config
 from dhm.errors import ConfigError, FewEffectiveSamplesWarning
 from dhm.suggest import did_you_mean
@@ -64,10 +64,9 @@ def run(options: argparse.Namespace) -> None:
     """Draw new examples, or ways between two, from a trained model."""
     n, output = _checked(options)
     from dhm.inference.abilities import require_samples
-    from dhm.models.build import load_model
     from dhm.training.pictures import has_pictures
 
-    model = require_samples(load_model(options.run_folder))
+    model = require_samples(model_of(options.run_folder))
     picture = output.suffix.lower() == ".png"
     if picture and not has_pictures(model):
         raise ConfigError(

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from dhm.data.checks import check_inputs, check_precision
+from dhm.data.checks import check_black_and_white, check_inputs, check_precision
 from dhm.data.dataset import UNLABELED, Dataset, Examples
 from dhm.data.labels import class_names, class_values, encode
 from dhm.data.splits import hold_out
@@ -79,6 +79,7 @@ def assemble(
             np.concatenate([train.y, np.full(extra.shape[0], UNLABELED, np.int64)]),
         )
     check_precision(given, f"{name}: x_train", parts.features)
+    check_black_and_white(given, f"{name}: x_train")
     if parts.x_test is None:
         n_test = max(1, round(TEST_FRACTION * int(train.labeled.sum())))
         train, test = hold_out(train, n_test, seed_data, f"{name}: test part")

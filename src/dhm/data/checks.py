@@ -55,6 +55,23 @@ store them as uint8 or divide by 255
     return _check_vectors(x, what) if x.ndim == 2 else _check_images(channels_first(x, what), what)
 
 
+def check_black_and_white(parts: Sequence[Any], what: str) -> None:
+    """Refuse images of integers 0 and 1, nearly black if they are bytes, with `DataError`.
+
+    >>> check_black_and_white([np.eye(8, dtype=int)[None]], "x")
+    Traceback (most recent call last):
+    dhm.errors.DataError: x: integer images are bytes, 0..255, found 0 and 1 alone; store black \
+and white ones as bool, or multiply them by 255
+    """
+    arrays = [np.asarray(part) for part in parts if not hasattr(part, "tocsr")]
+    images = [x for x in arrays if x.ndim > 2 and x.dtype.kind in "iu" and x.size]
+    if images and max(int(x.max()) for x in images) == 1:
+        raise DataError(
+            f"{what}: integer images are bytes, 0..255, found 0 and 1 alone; store black and "
+            "white ones as bool, or multiply them by 255"
+        )
+
+
 def check_precision(parts: Sequence[Any], what: str, names: tuple[str, ...] | None = None) -> None:
     """Refuse vectors with a feature that float32 cannot tell apart, with `DataError`.
 

@@ -23,7 +23,7 @@ from dhm.errors import ConfigError, DataError, UnavailableError
 from dhm.estimator.inputs import Layout, check_columns, check_count, has_missing, weights
 from dhm.estimator.labels import as_labels, encode
 from dhm.estimator.memory import Memory
-from dhm.inference.novelty.detector import MIN_HELD_OUT, NoveltyDetector
+from dhm.inference.novelty.detector import ENOUGH, NoveltyDetector
 from dhm.inference.predict import predict_features, predict_latent, predict_logits, reconstruct
 from dhm.models.base import GenerativeModel, LatentModel, Model
 from dhm.models.registry import MODELS, model_class
@@ -277,7 +277,7 @@ class Answers(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClassifierMixin
         if not self._calibrates:
             warnings.warn(
                 "novelty is measured by examples that the model was trained on, so p-values of new "
-                f"ones are too small: hold out {MIN_HELD_OUT} or more by validation_data or "
+                f"ones are too small: hold out {ENOUGH} or more by validation_data or "
                 "validation_fraction",
                 stacklevel=2,
             )
@@ -299,6 +299,8 @@ class Answers(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClassifierMixin
     # Inputs and outputs
 
     def _draw_seed(self) -> int:
+        if isinstance(self.random_state, np.random.Generator):
+            return int(self.random_state.integers(MAX_SEED))
         return int(check_random_state(self.random_state).randint(MAX_SEED))
 
     def _check(self, X: Any, *, reset: bool) -> Any:

@@ -5,7 +5,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted
 
 from dhm.config import TrainConfig, parse_config
+from dhm.consistency.registry import METHODS
 from dhm.data import UNLABELED, Dataset, Examples, split_validation
 from dhm.errors import ConfigError, DataError, RunError
 from dhm.estimator import storage
@@ -31,7 +32,7 @@ from dhm.estimator.inputs import (
 )
 from dhm.estimator.labels import as_labels, encode, find_classes, find_mark
 from dhm.estimator.memory import Memory
-from dhm.inference.novelty.detector import MIN_HELD_OUT, NoveltyDetector
+from dhm.inference.novelty.detector import ENOUGH, NoveltyDetector
 from dhm.models.base import Model, ModelSpec
 from dhm.models.build import build_model
 from dhm.nn.device import find_device
@@ -198,7 +199,8 @@ class HybridClassifier(Answers):
                 self._forget()
             examples = self._examples(X, y, sample_weight, X_unlabeled, learn=fresh)
             validation = self._validation(validation_data)
-            seed = self._draw_seed()
+            # Going on, the same examples are held out again: the model has seen the others.
+            seed = self._draw_seed() if fresh else self.seed_
             if validation is None and (fraction := self._fraction(examples)):
                 examples, validation = split_validation(examples, fraction, seed)
             config = self._choose(examples, validation, seed, None if fresh else self.model_.spec)
@@ -300,8 +302,14 @@ class HybridClassifier(Answers):
     def _validation(self, given: tuple[Any, Any] | None) -> Examples | None:
         if given is None:
             return None
-        x = self.layout_.stored(self._check(given[0], reset=False))
-        y = encode(as_labels(given[1]), self.classes_, self.unlabeled_, "validation_data")
+        try:
+            inputs, labels = given
+        except (TypeError, ValueError):
+            raise DataError(
+                f"validation_data: expected a pair (X, y), found {type(given).__name__}"
+            ) from None
+        x = self.layout_.stored(self._check(inputs, reset=False))
+        y = encode(as_labels(labels), self.classes_, self.unlabeled_, "validation_data")
         if len(y) != x.shape[0] or (y == UNLABELED).all():
             raise DataError(
                 "validation_data: expected one label for each example, some of them known"
@@ -352,6 +360,12 @@ class HybridClassifier(Answers):
         if self.consistency not in (None, "auto") and not isinstance(self.consistency, Mapping):
             raise ConfigError(
                 f"consistency should be 'auto', None or weights by name, found {self.consistency!r}"
+            )
+        usual = {f.name for f in fields(TrainConfig) if f.metadata["used_by"]} | METHODS.keys()
+        if isinstance(self.consistency, Mapping) and (other := self.consistency.keys() - usual):
+            raise ConfigError(
+                f"consistency: {other.pop()} is no consistency method; expected some of "
+                f"{', '.join(METHODS)}"
             )
         facts = Facts(
             self.layout_.shape,
@@ -415,7 +429,7 @@ class HybridClassifier(Answers):
         """Say which examples the model was not trained on; novelty is calibrated on them."""
         self._held_out = examples
         self._held_out_gaps = examples is not None and bool(has_missing(examples.x).any())
-        self._calibrates = examples is not None and len(examples) >= MIN_HELD_OUT
+        self._calibrates = examples is not None and len(examples) >= ENOUGH
 
     @contextmanager
     def _as_before_if_it_fails(self) -> Iterator[None]:

@@ -44,6 +44,12 @@ class Layout:
     shift: tuple[float, ...] = ()
     """What is taken from each feature of vectors before it is rounded to float32; empty for 0."""
 
+    @property
+    def scales(self) -> bool:
+        """Whether what is stored is in other units than what is given."""
+        pixels = self.image is not None and self.dtype != "uint8"
+        return bool(self.shift) or (pixels and (self.low, self.high) != (0.0, 1.0))
+
     def stored(self, x: Any) -> Any:
         """(N, *given) -> (N, *shape), a CSR matrix where vectors come as one.
 
@@ -62,16 +68,16 @@ class Layout:
         if self.dtype == "uint8":
             if x.dtype == np.uint8:
                 return np.ascontiguousarray(x)
+            if x.dtype.kind == "b":  # black and white, as in files
+                return x.astype(np.uint8) * np.uint8(255)
             low, high = value_range(x)
             if low < 0 or high > 255:
                 raise DataError(
                     f"X: expected pixels in 0..255, as in training, found {low:g} to {high:g}"
                 )
-            if (x == np.rint(x)).all():
-                return x.astype(np.uint8)
-            # NaN, a missing entry, is no byte, nor is a pixel that was filled in.
             self._warn_of_other_units(low, high)
-            return _as_float32(x)
+            # NaN, a missing entry, is no byte, nor is a pixel that was filled in.
+            return x.astype(np.uint8) if (x == np.rint(x)).all() else _as_float32(x)
         low, high = value_range(x)
         margin = MARGIN * (self.high - self.low)
         if low < self.low - margin or high > self.high + margin:
@@ -112,10 +118,10 @@ class Layout:
 def learn_layout(x: Any, image_shape: tuple[int, ...] | None, *more: Any) -> Layout:
     """The layout of examples (N, D), (N, H, W), (N, C, H, W) or (N, H, W, C), and more of them.
 
-    Vectors with an `image_shape` are images laid out flat. Bytes stay bytes; other images are
-    stored as they are if they lie in [0, 1], else with their least value as 0 and their greatest
-    as 1. Features of vectors that are far from 0 for their range, as times in seconds since 1970,
-    are counted from their least value.
+    Vectors with an `image_shape` are images laid out flat. Bytes stay bytes, but for 0 and 1
+    alone; other images are stored as they are if they lie in [0, 1], else with their least value as
+    0 and their greatest as 1. Features of vectors that are far from 0 for their range, as times in
+    seconds since 1970, are counted from their least value.
 
     Raises `DataError` for a shape that is none of these.
 
@@ -147,7 +153,8 @@ def learn_layout(x: Any, image_shape: tuple[int, ...] | None, *more: Any) -> Lay
     if image is None:
         return Layout(given, None, given, "float32", shift=_far_from_zero(x, *more))
     shape = channels_first(np.empty((1, *image), np.uint8), "X").shape[1:]
-    if all(part.dtype == np.uint8 for part in (x, *more)):
+    # Of 0 and 1 alone, in whatever type, 1 is white.
+    if high != 1 and all(part.dtype == np.uint8 for part in (x, *more)):
         return Layout(given, image, shape, "uint8")
     low, high = (0.0, 1.0) if low >= 0 and high <= 1 else (low, high)
     # Images of a single value have no range to scale by.

@@ -287,8 +287,8 @@ class Trainer:
         seen = examples.take(index)
         if self.config.binarize:
             seen = binarized(seen, self.config.seed_data)
-        parts = np.array_split(seen.x, max(1, len(index) // 500))
-        batches = (to_device(part, self.engine.device) for part in parts)
+        parts = np.array_split(np.arange(len(seen)), max(1, len(seen) // 500))
+        batches = (to_device(seen.x[part], self.engine.device) for part in parts)
         refresh_statistics(self.trained, self.trained.features, batches)
 
     def _check_finite(self, what: str, *values: float | None) -> None:

@@ -17,7 +17,12 @@ LABEL_COLUMNS = ("label", "y", "target", "class")
 
 def read_csv(path: Path) -> Parts:
     """A comma-separated table with a header line."""
-    return _parts(read_frame(path), path)
+    frame = read_frame(path)
+    label = _label_column(frame)
+    if label is not None and getattr(frame[label].dtype, "kind", "O") not in "buif":
+        # None, NA or null may be the name of a class: an empty cell alone is no label.
+        frame[label] = read_frame(path, as_text=True)[label]
+    return _parts(frame, path)
 
 
 def read_parquet(path: Path) -> Parts:

@@ -22,6 +22,8 @@ from dhm.suggest import did_you_mean
 MAX_TRAIN, MAX_HELD_OUT = 5000, 4000
 """Rows that are used at most: the time to fit and the size of a file stay bounded."""
 MIN_HELD_OUT = 20
+ENOUGH = 40
+"""Held-out inputs, of which half are the measure: the least p-value is then below 1/20."""
 _BATCH = 1000
 
 
