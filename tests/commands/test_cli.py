@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -242,13 +243,13 @@ def test_evaluate_on_other_data(models: Path, fails: Callable[..., str]) -> None
     np.savez("same.npz", x=rng.integers(0, 17, (60, 8, 8)).astype(np.uint8), y=y)
     np.savez("shape.npz", x=rng.integers(0, 17, (60, 9, 9)).astype(np.uint8), y=y)
     np.savez("type.npz", x=rng.random((60, 8, 8), np.float32), y=y)
-    np.savez("classes.npz", x=rng.integers(0, 17, (60, 8, 8)).astype(np.uint8), y=y % 3)
+    np.savez("classes.npz", x=rng.integers(0, 17, (60, 8, 8)).astype(np.uint8), y=y + 5)
     run = models / "hybrid"
     assert main(["evaluate", str(run), "--dataset", "same.npz"]) == 0
     assert main(["evaluate", str(run / "last.safetensors"), "--dataset", "same.npz"]) == 0
     assert "shape (1, 9, 9)" in fails("evaluate", run, "--dataset", "shape.npz")
     assert "float32 examples" in fails("evaluate", run, "--dataset", "type.npz")
-    assert "3 classes" in fails("evaluate", run, "--dataset", "classes.npz")
+    assert "found class 10, which is none of" in fails("evaluate", run, "--dataset", "classes.npz")
     # Weights in their run folder are tested on the data that the run held out, wherever they lie.
     assert main(["evaluate", str(run / "last.safetensors")]) == 0
     shutil.copy(run / "last.safetensors", "alone.safetensors")
@@ -476,3 +477,34 @@ def test_a_reader_that_leaves_is_no_error() -> None:
     command = f"{sys.executable} -m dhm data digits | true"
     found = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
     assert found.stderr == ""
+
+
+def test_other_data_is_tested_on_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    label = np.array(["ant", "bee", "cow"])[np.arange(300) % 3]
+    x = rng.normal(size=(300, 2)) + 2 * (np.arange(300) % 3)[:, None]
+    frame = pd.DataFrame({"a": x[:, 0], "b": x[:, 1], "label": label})
+    frame[:200].to_csv("train.csv", index=False)
+    frame[200:].to_csv("new.csv", index=False)
+    frame[200:].assign(label=np.where(label[200:] == "cow", "", label[200:])).to_csv(
+        "few.csv", index=False
+    )
+    frame[200:].replace("cow", "dog").to_csv("strange.csv", index=False)
+    train = "train --dataset train.csv -l m -e 20 --model supervised-mlp -q --picture_every 0"
+    assert main(train.split()) == 0
+    assert main(["predict", "runs/m", "new.csv", "-o", "found.csv"]) == 0
+    found = pd.read_csv("found.csv")["label"].to_numpy()
+    for name, kept in (("new.csv", np.full(100, True)), ("few.csv", label[200:] != "cow")):
+        assert main(["evaluate", "runs/m", "--dataset", name, "--json", "x.json"]) == 0
+        summary = json.loads(Path("x.json").read_text())
+        assert "validation" not in summary and summary["n_test"] == kept.sum()
+        wrong = (found != label[200:])[kept].mean()
+        assert summary["test"]["error"] == pytest.approx(wrong)
+        assert f"{kept.sum()} test examples" in capsys.readouterr().out
+    assert main(["evaluate", "runs/m", "--dataset", "train.csv", "--json", "x.json"]) == 0
+    assert "validation" in json.loads(Path("x.json").read_text()), "its own, as it was split"
+    assert main(["evaluate", "runs/m", "--dataset", "strange.csv"]) == 2
+    assert "class dog, which is none of the model's" in capsys.readouterr().err

@@ -9,8 +9,6 @@ from dhm.errors import ConfigError, RunError
 if TYPE_CHECKING:
     from dhm.models.base import Model
 
-PARTS = ("validation", "test")
-
 
 def add_run(command: argparse.ArgumentParser) -> None:
     command.add_argument("run_folder", metavar="RUN", help="a run folder, or a .safetensors file")
@@ -72,9 +70,10 @@ def _width(form: str) -> int:
 
 def print_summary(summary: dict[str, Any]) -> None:
     """A table of the figures on validation and test data."""
+    parts = [part for part in ("validation", "test") if part in summary]
     print(
         f"{summary['dataset']}, {summary['model']} ({summary['network']} network, "
-        f"{summary['parameters']:,} weights)"
+        f"{summary['parameters']:,} weights), {summary['n_test']:,} test examples"
     )
     columns = [
         (name, heading, form)
@@ -84,12 +83,12 @@ def print_summary(summary: dict[str, Any]) -> None:
             ("ece", "ece", ">9.4f"),
             ("log_likelihood", "log p(x)", ">12.2f"),
         )
-        if any(summary[part].get(name) is not None for part in PARTS)
+        if any(summary[part].get(name) is not None for part in parts)
     ]
     if columns:
         headings = (f"{heading:>{_width(form)}}" for _, heading, form in columns)
         print(f"{'':12}{''.join(headings)}")
-        for part in PARTS:
+        for part in parts:
             figures = [summary[part].get(name) for name, _, _ in columns]
             if all(figure is None for figure in figures):
                 continue  # log p(x), where it is all there is, is estimated on test data alone

@@ -5,7 +5,7 @@ from dhm.data.binarize import binarized
 from dhm.data.checks import check_inputs
 from dhm.data.dataset import UNLABELED, Dataset, Examples
 from dhm.data.describe import describe
-from dhm.data.registry import NAMES, load
+from dhm.data.registry import NAMES, load, load_test
 from dhm.data.splits import hide_labels, labeled_subset, split_validation
 
 __all__ = [
@@ -20,5 +20,6 @@ __all__ = [
     "hide_labels",
     "labeled_subset",
     "load",
+    "load_test",
     "split_validation",
 ]

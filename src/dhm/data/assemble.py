@@ -1,11 +1,12 @@
 """Arrays as they were found to a checked `Dataset`."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from dhm.data.checks import check_black_and_white, check_inputs, check_precision
+from dhm.data.columns import listed
 from dhm.data.dataset import UNLABELED, Dataset, Examples
 from dhm.data.labels import class_names, class_values, encode
 from dhm.data.splits import hold_out
@@ -92,6 +93,29 @@ def assemble(
                 f"{int((~test.labeled).sum())} of {len(test)} unlabelled; move those to x_unlabeled"
             )
     return Dataset(name, train, test, classes, features=parts.features)
+
+
+def assemble_test(parts: Parts, name: str, classes: tuple[str, ...]) -> Dataset:
+    """What a reader found as examples to test a model of these classes on, all that have a label.
+
+    Of data with a test part that alone. It is the data set's training part, too. Raises `DataError`
+    where a label is none of the classes, or there is no label.
+    """
+    x, y = parts.x_train, parts.y_train
+    if parts.x_test is not None:
+        x, y = parts.x_test, parts.y_test
+    values = class_values(y, f"{name}: y", least=1)
+    names = class_names(values)
+    if strange := [label for label in names if label not in classes]:
+        raise DataError(
+            f"{name}: y: found class {strange[0]}, which is none of the model's: {listed(classes)}"
+        )
+    examples = _paired(check_inputs(x, f"{name}: x"), y, values, name, "test")
+    known = examples.labeled.nonzero()[0]
+    examples = examples.take(known)
+    index = np.array([classes.index(label) for label in names])
+    examples = replace(examples, y=index[examples.y])
+    return Dataset(name, examples, examples, classes, features=parts.features)
 
 
 def _paired(x: Any, y: Any, values: Any, name: str, part: str) -> Examples:

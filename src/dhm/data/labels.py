@@ -12,21 +12,21 @@ from dhm.errors import DataError
 _MISSING_TEXT = ("", str(UNLABELED))
 
 
-def class_values(y: Any, what: str) -> NDArray[Any]:
+def class_values(y: Any, what: str, least: int = 2) -> NDArray[Any]:
     """The distinct labels of the labelled examples, sorted; position in it is the class index.
 
-    Raises `DataError` unless there are at least two.
+    Raises `DataError` unless there are two, or as few as are asked for.
 
     >>> class_values(np.array(["dog", "cat", "", "dog"]), "y")
     array(['cat', 'dog'], dtype='<U3')
     """
     values, known = _clean(y, what)
     found = np.unique(values[known])
-    if len(found) < 2:
+    if len(found) < least:
         seen = f"only class {_name(found[0])}" if len(found) else "no label"
         missing = len(values) - int(known.sum())
         raise DataError(
-            f"{what}: expected labels of at least two classes, found {seen} "
+            f"{what}: expected labels of at least {least} class{'es' * (least > 1)}, found {seen} "
             f"({missing} of {len(values)} examples are unlabelled: -1 or empty); "
             "number the classes from 0 or name them"
         )

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from dhm.data.assemble import Parts, assemble
+from dhm.data.assemble import Parts, assemble, assemble_test
 from dhm.data.dataset import Dataset
 from dhm.data.download import fetch
 from dhm.data.locate import SYSTEM_PLACES, by_path, cache_dir, locate, users_places
@@ -65,19 +65,47 @@ def load(
     >>> digits.shape, len(digits.train), len(digits.test)
     ((1, 8, 8), 1348, 449)
     """
-    source = SOURCES.get(name_or_path) if isinstance(name_or_path, str) else None
+    source = _source(name_or_path)
     if source is not None:
         name = str(name_or_path)
         parts = source.read(_files(name, source, data_dir, download, progress))
         dataset = assemble(parts, name, seed_data, source.classes)
         return replace(dataset, symmetric=source.symmetric)
+    path = _found(name_or_path, data_dir)
+    return assemble(_read_path(path), path.resolve().name, seed_data)
+
+
+def load_test(
+    name_or_path: str | Path,
+    classes: tuple[str, ...],
+    *,
+    data_dir: str | Path | None = None,
+    seed_data: int = 0,
+    progress: bool = False,
+) -> Dataset:
+    """What to test a model of these classes on: the test part of a data set that has one.
+
+    Of a file or folder without a test part that is every example with a label; some of the classes
+    may be absent. Raises as `load` does.
+    """
+    if _source(name_or_path) is not None:
+        return load(name_or_path, data_dir=data_dir, seed_data=seed_data, progress=progress)
+    path = _found(name_or_path, data_dir)
+    return assemble_test(_read_path(path), path.resolve().name, classes)
+
+
+def _source(name_or_path: str | Path) -> Source | None:
+    return SOURCES.get(name_or_path) if isinstance(name_or_path, str) else None
+
+
+def _found(name_or_path: str | Path, data_dir: str | Path | None) -> Path:
     path = by_path(str(name_or_path), data_dir) if str(name_or_path) else None
     if path is None:
         raise DataNotFoundError(
             f"no data set and no file or folder is called {str(name_or_path)!r}"
             f"{did_you_mean(str(name_or_path).lower(), NAMES)}"
         )
-    return assemble(_read_path(path), path.resolve().name, seed_data)
+    return path
 
 
 def _files(

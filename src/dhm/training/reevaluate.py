@@ -1,11 +1,12 @@
 """The figures of a run that is already trained, on its own data or on other data like it."""
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from dhm.config import TrainConfig, parse_config, read_config
-from dhm.data import load
+from dhm.data import binarized, load, load_test
 from dhm.errors import ConfigError, DataError
 from dhm.evaluation.evaluate import evaluate
 from dhm.models.base import Model
@@ -25,9 +26,12 @@ def evaluate_run(
 ) -> dict[str, Any]:
     """Error, nll, ECE and log p(x) of a run's best weights on validation and test data.
 
+    Of other data there are those of test data alone: its own test part, or, of a file or folder
+    without one, all that has a label.
+
     Arguments:
         run: a run folder, or a weights file in one; a weights file elsewhere needs `dataset`.
-        dataset: other data, of the same shape and classes, split as the run's options say.
+        dataset: other data, of the same shape; the classes are the run's, or some of them.
         data_dir: folder to look for data in first.
         n_eval_samples: importance samples for log p(x), instead of the run's own number.
         device: where to compute: auto, cpu, cuda ...
@@ -46,23 +50,27 @@ def evaluate_run(
     model = load_model(run, str(find_device(device)))
     given = {"dataset": dataset, "data_dir": data_dir, "n_eval_samples": n_eval_samples}
     config, data = data_of_run(run, model, **given)
-    assert data.validation is not None and data.test is not None
+    assert data.test is not None
+    figures: dict[str, Any] = {}
+    if data.validation is not None:
+        figures["validation"] = evaluate(model, data.validation, seed=config.seed)
+    figures["test"] = evaluate(model, data.test, config.n_eval_samples, seed=config.seed)
     return {
         "dataset": config.dataset,
         "model": model.spec.model,
         "network": model.spec.network,
         "parameters": model.n_parameters(),
+        "n_test": len(data.test),
         "n_eval_samples": config.n_eval_samples,
-        "validation": evaluate(model, data.validation, seed=config.seed),
-        "test": evaluate(model, data.test, config.n_eval_samples, seed=config.seed),
+        **figures,
     }
 
 
 def data_of_run(run: str | Path, model: Model, **given: Any) -> tuple[TrainConfig, TrainingData]:
     """The options of a run, and the data that they name, checked to be as its model takes it.
 
-    Its parts are those that the run was trained, validated and tested on. Of another data set no
-    labels are hidden.
+    Its parts are those that the run was trained, validated and tested on. Of another data set
+    there is a test part alone, see `load_test`.
 
     Arguments:
         run: a run folder, or a weights file in one; a weights file elsewhere needs `dataset`.
@@ -76,14 +84,14 @@ def data_of_run(run: str | Path, model: Model, **given: Any) -> tuple[TrainConfi
     config = parse_config(read_config(options)) if options.is_file() else None
     if config is None and given.get("dataset") is None:
         raise ConfigError(f"{run} does not say what it was trained on: name a --dataset")
+    other = given.get("dataset") not in (None, config and config.dataset)
     config = config or parse_config({"model": model.spec.model, "network": model.spec.network})
     # What the weights were trained for stands in their file, wherever that lies.
     given = {**given, "binarize": model.spec.options.get("binarize")}
     config = replace(config, **{k: v for k, v in given.items() if v is not None})
-    if given.get("dataset") is not None:
-        config = replace(config, n_labeled=None, count=None)
     config = config.check().for_model()
-    data = load(config.dataset, data_dir=config.data_dir, seed_data=config.seed_data)
+    find = partial(load_test, classes=model.spec.classes) if other else load
+    data = find(config.dataset, data_dir=config.data_dir, seed_data=config.seed_data)
     data = data.arranged(model.spec.features)
     found = (data.shape, str(data.train.x.dtype), data.classes)
     if found != (model.spec.shape, model.spec.dtype, model.spec.classes):
@@ -92,6 +100,9 @@ def data_of_run(run: str | Path, model: Model, **given: Any) -> tuple[TrainConfi
             f"{_described(model.spec.shape, model.spec.dtype, model.spec.classes)}"
         )
     check_domain(model, data)
+    if other:
+        test = binarized(data.test, config.seed_data) if config.binarize else data.test
+        return config, TrainingData(test, None, None, test)
     return config, prepare(data, config.for_classes(len(data.classes)))
 
 
