@@ -9,8 +9,8 @@ def random_holes(shape: torch.Size, most: float, device: torch.device) -> Tensor
 
     The other half stays whole, lest a classifier forgets what whole examples look like. Of images
     pixels are hidden, all channels together: of as many images scattered ones as those in a
-    rectangle, which lies at a border half of the time, so that strips, halves and corners are
-    among the holes. Of vectors scattered features.
+    rectangle, which along each axis lies at a border half of the time, so that strips, halves and
+    corners are among the holes. Of vectors scattered features.
 
     Arguments:
         shape: (B, C, H, W) or (B, D).

@@ -18,7 +18,7 @@ class FixMatch(ConsistencyMethod):
 
     References:
         Sohn et al., FixMatch, NeurIPS 2020, equation 4; Berthelot et al., ReMixMatch, ICLR 2020,
-        section 3.2, for the alignment of distributions.
+        section 3.1, for the alignment of distributions.
     """
 
     prior: Tensor | None

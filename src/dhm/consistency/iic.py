@@ -15,7 +15,7 @@ class IIC(ConsistencyMethod):
     several processes over the share of each.
 
     References:
-        Ji et al., Invariant information clustering, ICCV 2019, equations 3 and 5.
+        Ji et al., Invariant information clustering, ICCV 2019, equations 2 and 3.
     """
 
     weak_gradient: ClassVar[bool] = True

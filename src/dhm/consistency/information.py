@@ -28,7 +28,7 @@ class Information(ConsistencyMethod):
         super().__init__(task)
         prior = task.class_prior
         # A class without a label is not thought impossible.
-        log_prior = None if prior is None else prior.clamp(min=1e-3).log()
+        log_prior = None if prior is None else (p := prior.clamp(min=1e-3)).log() - p.sum().log()
         self.register_buffer("log_prior", log_prior, persistent=False)
 
     def forward(self, views: Views) -> Tensor:

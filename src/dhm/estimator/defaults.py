@@ -122,8 +122,9 @@ def choose(facts: Facts, given: Mapping[str, Any], consistency: Any = "auto") ->
     take("the default", network="small")
     if "epochs" not in options:
         n = facts.n if model.uses_unlabeled else facts.n_labeled
-        steps = ceil(n / min(options.get("n_batch", 128), n))
-        aim = STEPS[facts.images]
-        epochs = min(MAX_EPOCHS[facts.images], max(10, ceil(aim / steps)))
-        take(f"{aim} steps, within 10 to {MAX_EPOCHS[facts.images]} epochs", epochs=epochs)
+        n_batch = options.get("n_batch") or model.options[options["network"]].get("n_batch", 128)
+        steps = ceil(n / min(n_batch, n))
+        aim, most = STEPS[facts.images], MAX_EPOCHS[facts.images]
+        epochs = min(most, max(10, ceil(aim / steps)))
+        take(f"{aim} steps if 10 to {most} epochs have them: {epochs * steps}", epochs=epochs)
     return Choice(options, reasons)

@@ -49,8 +49,8 @@ def annealed_log_likelihood(
 ) -> Estimate:
     """log p(x) of each example by annealed importance sampling.
 
-    It takes (n_chains + 4) x n_temperatures x n_leapfrog gradients of log p(x, z) an example, some
-    ten thousand by default: for a check on tens or hundreds of examples. Like any logarithm of an
+    It takes (n_chains + 4) x n_temperatures x n_leapfrog gradients of log p(x, z) an example,
+    20,000 by default: for a check on tens or hundreds of examples. Like any logarithm of an
     average of weights it is below log p(x) on average; more temperatures bring it nearer.
 
     Arguments:

@@ -71,7 +71,7 @@ def _in_batches(model: Model, x: Any, compute: Callable[[Tensor], Tensor]) -> Te
     check_inputs(model, x)
     device = model.standardize.scale.device
     n = x.shape[0]
-    # Positions, not a slice: a slice of a read-only memory map would be read-only too.
+    # Positions, not a slice: a copy, so that nothing done to it reaches the caller's array.
     rows = np.split(np.arange(n), range(BATCH, n, BATCH))
     with evaluating(model):
         return torch.cat([compute(to_device(x[r], device)).float() for r in rows])

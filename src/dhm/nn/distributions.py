@@ -197,7 +197,7 @@ def _binary(parameters: Tensor, event_dims: int) -> Independent:
 def _discretized_logistic(parameters: Tensor, event_dims: int) -> Independent:
     location, log_scale = parameters.float().unbind(-event_dims - 1)
     # Zero parameters mean grey with a wide scale, exp(-2); at the floor, exp(-9), one of the 256
-    # bins of [0, 1] holds all but 1e-4 of the mass, and a smaller scale could only overflow.
+    # bins of [0, 1] holds all but 1e-6 of the mass, and a smaller scale could only overflow.
     log_scale = F.softplus(log_scale + 7.0) - 9.0
     return Independent(DiscretizedLogistic(location + 0.5, log_scale), event_dims)
 

@@ -1,4 +1,4 @@
-"""Learning rates and weights as pure functions of how far training has come."""
+"""Learning rates as pure functions of how far training has come."""
 
 from collections.abc import Callable
 from math import exp

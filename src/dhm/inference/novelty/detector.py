@@ -271,7 +271,7 @@ def _scores(model: Model, fitted: Mapping[str, Score], x: Any, seed: int) -> dic
     check_examples(model, x)
     parts: dict[str, list[Tensor]] = {kind: [] for kind in fitted}
     for span in spans(x.shape[0], _BATCH):
-        # Positions, not a slice: a slice of a read-only memory map would be read-only too.
+        # Positions, not a slice: a copy, so that nothing done to it reaches the caller's array.
         asked = Answers(model, x[np.asarray(span)], seed=seed)
         with evaluating(model):
             for kind, score in fitted.items():
