@@ -223,3 +223,8 @@ def test_the_state_holds_what_was_spread(two: Model, make_task: Make) -> None:
     one.start_epoch(two, 1)
     other.load_state_dict(one.state_dict())
     assert one.q.any() and torch.equal(other.q, one.q)
+
+
+def test_one_example_keeps_its_label() -> None:
+    for y, q in ((1, [0, 1]), (-1, [0, 0])):
+        assert spread(np.ones((1, 3), np.float32), np.array([y]), 2).tolist() == [q]

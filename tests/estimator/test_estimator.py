@@ -686,3 +686,18 @@ def test_commands_refuse_an_estimator_that_scales(
         assert ("scaled before its model sees them" in capsys.readouterr().err) == refused
     table = pd.read_csv(tmp_path / "unit.csv")
     assert (table["label"].astype(str) == model.predict(images[:5] / 16).astype(str)).all()
+
+
+def test_infinity_is_an_error_of_ours(quick: Quick, blobs: Data) -> None:
+    x, y = blobs
+    with pytest.raises(DataError, match="infinity"):
+        quick().fit(np.where(np.arange(4) == 1, np.inf, x), y)
+
+
+def test_labels_that_no_file_can_keep(quick: Quick, blobs: Data, tmp_path: Path) -> None:
+    x, y = blobs
+    days = np.array(["2026-01-01", "2026-01-02", "2026-01-03"], "datetime64[D]")
+    model = quick(epochs=1).fit(x, days[y])
+    with pytest.raises(RunError, match="labels of type date cannot be saved"):
+        model.save(tmp_path / "kept")
+    assert not (tmp_path / "kept").exists()

@@ -82,6 +82,10 @@ def spread(
         >>> bool((q.argmax(1) == (angle > 0.75)).all())
         True
     """
+    q = np.zeros((len(y), n_classes), np.float32)
+    if len(y) < 2:  # one example has no neighbours
+        q[y >= 0, y[y >= 0]] = 1
+        return q
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.semi_supervised import LabelSpreading as Spreading
 
@@ -90,7 +94,6 @@ def spread(
         # What comes after these iterations no longer changes which class is ahead.
         warnings.simplefilter("ignore", ConvergenceWarning)
         spreading.fit(features, y)
-    q = np.zeros((len(y), n_classes), np.float32)
     q[:, spreading.classes_] = spreading.label_distributions_
     if prior is not None:
         reached = q.any(1)

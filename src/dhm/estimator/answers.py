@@ -305,14 +305,17 @@ class Answers(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClassifierMixin
 
     def _check(self, X: Any, *, reset: bool) -> Any:
         check_columns(X)
-        x = validate_data(
-            self,
-            X,
-            reset=reset,
-            accept_sparse="csr",
-            ensure_all_finite="allow-nan",
-            allow_nd=True,
-        )
+        try:
+            x = validate_data(
+                self,
+                X,
+                reset=reset,
+                accept_sparse="csr",
+                ensure_all_finite="allow-nan",
+                allow_nd=True,
+            )
+        except ValueError as error:  # as of infinity
+            raise DataError(str(error)) from error
         if x.dtype.kind not in "biuf":  # of categories that are digits, for one
             raise DataError(f"X: expected numbers, found {x.dtype}; convert it by astype(float)")
         return x

@@ -73,8 +73,16 @@ def _facts(path: Path) -> dict[str, Any] | None:
 
 
 def array_to_json(values: Any) -> dict[str, Any]:
-    """An array of labels or names as JSON; its type is kept."""
+    """An array of labels or names as JSON; its type is kept.
+
+    Raises `RunError` for what JSON cannot hold.
+    """
     values = np.asarray(values)
+    if strange := [v for v in values.tolist() if not isinstance(v, str | int | float)]:
+        raise RunError(
+            f"labels of type {type(strange[0]).__name__} cannot be saved: expected numbers, text "
+            "or truth values; fit to text"
+        )
     return {"dtype": values.dtype.str, "values": values.tolist()}
 
 
