@@ -111,8 +111,8 @@ SECTIONS = (
         "missing_data.jsonl",
         "Networks of the same layers and epochs, trained on all labels. The hybrid has seen "
         "training images with holes, and so has the CNN trained with holes; the CNN of the other "
-        "rows gets images filled in by an imputer. 1,000 test images; all 10,000 where a quarter is "
-        "missing at random. RMSE is that of missing pixels in [0, 1].",
+        "rows gets images filled in by an imputer. 1,000 test images; all 10,000 where a quarter "
+        "is missing at random. RMSE is that of missing pixels in [0, 1].",
         (missing_data.tables,),
     ),
     Section(

@@ -42,13 +42,13 @@ def write_tensors(
 
 
 def read_tensors(
-    path: Path, format: str, what: str, device: str
+    path: Path, format: str, what: str, device: str, remedy: str = ""
 ) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """The header, without its format, and the tensors of `what` that is expected in a file.
 
     Raises `RunError` where the file is damaged or of another format.
     """
-    with decoding(path), safe_open(path, framework="pt", device=device) as file:
+    with decoding(path, remedy), safe_open(path, framework="pt", device=device) as file:
         header = json.loads((file.metadata() or {}).get(KEY, "{}"))
         if not isinstance(header, dict) or header.pop("format", None) != format:
             raise RunError(f"{path} is not {what} of dhm: its header lacks format {format!r}")

@@ -504,7 +504,8 @@ def test_other_data_is_tested_on_whole(
         wrong = (found != label[200:])[kept].mean()
         assert summary["test"]["error"] == pytest.approx(wrong)
         assert f"{kept.sum()} test examples" in capsys.readouterr().out
-    assert main(["evaluate", "runs/m", "--dataset", "train.csv", "--json", "x.json"]) == 0
-    assert "validation" in json.loads(Path("x.json").read_text()), "its own, as it was split"
+    for name in ("train.csv", "./train.csv", str(tmp_path / "train.csv")):
+        assert main(["evaluate", "runs/m", "--dataset", name, "--json", "x.json"]) == 0
+        assert "validation" in json.loads(Path("x.json").read_text()), "its own, as it was split"
     assert main(["evaluate", "runs/m", "--dataset", "strange.csv"]) == 2
     assert "class dog, which is none of the model's" in capsys.readouterr().err

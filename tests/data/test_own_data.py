@@ -516,3 +516,10 @@ def test_integers_0_and_1_are_no_bytes(dtype: Any) -> None:
     with pytest.raises(DataError, match="found 0 and 1 alone"):
         from_arrays(x.astype(dtype), y)
     assert from_arrays(x.astype(bool), y).train.x.max() == 255
+
+
+def test_truth_values_keep_their_names_beside_a_gap(tmp_path: Path) -> None:
+    for gap in ("", "true"):
+        lines = [f"{i},{label}" for i, label in enumerate(["true", "false", gap] * 20)]
+        (tmp_path / "t.csv").write_text("\n".join(["a,label", *lines]))
+        assert load(str(tmp_path / "t.csv")).classes == ("False", "True")

@@ -36,7 +36,7 @@ def model_of(run: str, device: str = "cpu") -> "Model":
     """
     from dhm.models.build import load_model
     from dhm.nn.device import find_device
-    from dhm.tensor_file import read_header
+    from dhm.tensor_file import decoding, read_header
 
     model = load_model(run, str(find_device(device)))
     path = Path(run) / "model.safetensors" if Path(run).is_dir() else Path(run)
@@ -44,7 +44,9 @@ def model_of(run: str, device: str = "cpu") -> "Model":
     if kept is not None:
         from dhm.estimator.inputs import Layout
 
-        if Layout(**kept["layout"]).scales:
+        with decoding(path):
+            scales = Layout(**kept["layout"]).scales
+        if scales:
             raise RunError(
                 f"{run} is an estimator whose inputs are scaled before its model sees them, and "
                 "files are not: ask it from Python, by dhm.HybridClassifier.load"

@@ -81,6 +81,8 @@ def assemble(
         )
     check_precision(given, f"{name}: x_train", parts.features)
     check_black_and_white(given, f"{name}: x_train")
+    if parts.x_test is not None:
+        check_black_and_white([parts.x_test], f"{name}: x_test")
     if parts.x_test is None:
         n_test = max(1, round(TEST_FRACTION * int(train.labeled.sum())))
         train, test = hold_out(train, n_test, seed_data, f"{name}: test part")
@@ -110,6 +112,7 @@ def assemble_test(parts: Parts, name: str, classes: tuple[str, ...]) -> Dataset:
         raise DataError(
             f"{name}: y: found class {strange[0]}, which is none of the model's: {listed(classes)}"
         )
+    check_black_and_white([x], f"{name}: x")
     examples = _paired(check_inputs(x, f"{name}: x"), y, values, name, "test")
     known = examples.labeled.nonzero()[0]
     examples = examples.take(known)

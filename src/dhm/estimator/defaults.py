@@ -122,7 +122,8 @@ def choose(facts: Facts, given: Mapping[str, Any], consistency: Any = "auto") ->
     take("the default", network="small")
     if "epochs" not in options:
         n = facts.n if model.uses_unlabeled else facts.n_labeled
-        n_batch = options.get("n_batch") or model.options[options["network"]].get("n_batch", 128)
+        usual = model.options.get(options["network"], {})  # of no network it knows: refused later
+        n_batch = options.get("n_batch") or usual.get("n_batch", 128)
         steps = ceil(n / min(n_batch, n))
         aim, most = STEPS[facts.images], MAX_EPOCHS[facts.images]
         epochs = min(most, max(10, ceil(aim / steps)))

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from functools import partial
+from os.path import realpath
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,8 @@ def evaluate_run(
 
     Arguments:
         run: a run folder, or a weights file in one; a weights file elsewhere needs `dataset`.
-        dataset: other data, of the same shape; the classes are the run's, or some of them.
+        dataset: other data, of the same shape; the classes are the run's, or some of them. For a
+            weights file elsewhere it is taken for data that the run has not seen.
         data_dir: folder to look for data in first.
         n_eval_samples: importance samples for log p(x), instead of the run's own number.
         device: where to compute: auto, cpu, cuda ...
@@ -84,13 +86,14 @@ def data_of_run(run: str | Path, model: Model, **given: Any) -> tuple[TrainConfi
     config = parse_config(read_config(options)) if options.is_file() else None
     if config is None and given.get("dataset") is None:
         raise ConfigError(f"{run} does not say what it was trained on: name a --dataset")
-    other = given.get("dataset") not in (None, config and config.dataset)
+    asked = given.get("dataset")
+    own = config is not None and (asked is None or realpath(asked) == realpath(config.dataset))
     config = config or parse_config({"model": model.spec.model, "network": model.spec.network})
     # What the weights were trained for stands in their file, wherever that lies.
     given = {**given, "binarize": model.spec.options.get("binarize")}
     config = replace(config, **{k: v for k, v in given.items() if v is not None})
     config = config.check().for_model()
-    find = partial(load_test, classes=model.spec.classes) if other else load
+    find = partial(load_test, classes=model.spec.classes) if not own else load
     data = find(config.dataset, data_dir=config.data_dir, seed_data=config.seed_data)
     data = data.arranged(model.spec.features)
     found = (data.shape, str(data.train.x.dtype), data.classes)
@@ -100,7 +103,7 @@ def data_of_run(run: str | Path, model: Model, **given: Any) -> tuple[TrainConfi
             f"{_described(model.spec.shape, model.spec.dtype, model.spec.classes)}"
         )
     check_domain(model, data)
-    if other:
+    if not own:
         test = binarized(data.test, config.seed_data) if config.binarize else data.test
         return config, TrainingData(test, None, None, test)
     return config, prepare(data, config.for_classes(len(data.classes)))

@@ -19,9 +19,9 @@ def read_csv(path: Path) -> Parts:
     """A comma-separated table with a header line."""
     frame = read_frame(path)
     label = _label_column(frame)
-    if label is not None and getattr(frame[label].dtype, "kind", "O") not in "buif":
+    if label is not None and any(isinstance(value, str) for value in frame[label].unique()):
         # None, NA or null may be the name of a class: an empty cell alone is no label.
-        frame[label] = read_frame(path, as_text=True)[label]
+        frame[label] = read_frame(path, as_text=True, only=[label])[label]
     return _parts(frame, path)
 
 
@@ -30,10 +30,11 @@ def read_parquet(path: Path) -> Parts:
     return _parts(read_frame(path), path)
 
 
-def read_frame(path: Path, *, as_text: bool = False) -> Any:
+def read_frame(path: Path, *, as_text: bool = False, only: list[str] | None = None) -> Any:
     """A table as a pandas frame whose columns are called by text, each name once.
 
-    With `as_text` the cells of a CSV file are the words that stand there.
+    With `as_text` the cells of a CSV file are the words that stand there, and with `only` these are
+    its columns.
     """
     pandas = require("pandas", "table")
     if path.suffix.lower() == ".csv":
@@ -41,7 +42,7 @@ def read_frame(path: Path, *, as_text: bool = False) -> Any:
         # shift the others, or with index_col=False drop what is too much and merely warn.
         with reading(path, "CSV"), warnings.catch_warnings():
             warnings.simplefilter("error", pandas.errors.ParserWarning)
-            cells = {"dtype": object, "keep_default_na": False} if as_text else {}
+            cells = {"dtype": object, "keep_default_na": False, "usecols": only} if as_text else {}
             frame = pandas.read_csv(path, low_memory=False, index_col=False, **cells)
     else:
         require("pyarrow", "table")

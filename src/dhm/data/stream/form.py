@@ -1,5 +1,6 @@
 """The form a model takes inputs in, and bringing blocks of a file into it."""
 
+import warnings
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -92,6 +93,12 @@ class Form:
 
     def _converted(self, x: Any, what: str) -> Any:
         x = self._laid_out(x)
+        if x.ndim > 2 and x.dtype.kind in "iu" and x.size and x.max() == 1:
+            warnings.warn(
+                f"{what}: integer pixels are bytes, 0..255, found 0 and 1 alone, which is nearly "
+                "black; store black and white images as bool",
+                stacklevel=2,
+            )
         missing = count_missing(x)
         if missing and not self.missing:
             raise DataError(f"{what}: expected finite values, found NaN; fill in what is missing")
