@@ -42,23 +42,28 @@ def write_tensors(
 
 
 def read_tensors(
-    path: Path, format: str, what: str, device: str, remedy: str = ""
+    path: Path, format: str, what: str, device: str
 ) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """The header, without its format, and the tensors of `what` that is expected in a file.
 
-    Raises `RunError` where the file is damaged or of another format.
+    Raises `RunError` where the file is of another format. What else may be wrong with it is for
+    `decoding`, within which it is called.
     """
-    with decoding(path, remedy), safe_open(path, framework="pt", device=device) as file:
-        header = json.loads((file.metadata() or {}).get(KEY, "{}"))
+    with safe_open(path, framework="pt", device=device) as file:
+        header = _header(file)
         if not isinstance(header, dict) or header.pop("format", None) != format:
             raise RunError(f"{path} is not {what} of dhm: its header lacks format {format!r}")
         return header, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
 
 
 def read_header(path: Path) -> dict[str, Any]:
-    """The header alone; raises `RunError` where the file is damaged or has none."""
+    """The header alone, empty where there is none; raises `RunError` where the file is damaged."""
     with decoding(path), safe_open(path, framework="pt") as file:
-        return dict(json.loads((file.metadata() or {})[KEY]))
+        return dict(_header(file))
+
+
+def _header(file: Any) -> Any:
+    return json.loads((file.metadata() or {}).get(KEY, "{}"))
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """What several commands ask for and print alike."""
 
 import argparse
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,11 +37,19 @@ def model_of(run: str, device: str = "cpu") -> "Model":
     """
     from dhm.models.build import load_model
     from dhm.nn.device import find_device
-    from dhm.tensor_file import decoding, read_header
 
     model = load_model(run, str(find_device(device)))
-    path = Path(run) / "model.safetensors" if Path(run).is_dir() else Path(run)
-    kept = read_header(path).get("estimator")
+    check_units(run)
+    return model
+
+
+def check_units(run: str) -> None:
+    """Raise `RunError` for an estimator that scales its inputs; of no file nothing is said."""
+    from dhm.models.build import weights_file
+    from dhm.tensor_file import decoding, read_header
+
+    path = weights_file(run)
+    kept = read_header(path).get("estimator") if os.path.isfile(path) else None
     if kept is not None:
         from dhm.estimator.inputs import Layout
 
@@ -51,7 +60,6 @@ def model_of(run: str, device: str = "cpu") -> "Model":
                 f"{run} is an estimator whose inputs are scaled before its model sees them, and "
                 "files are not: ask it from Python, by dhm.HybridClassifier.load"
             )
-    return model
 
 
 def png(name: str) -> Path:

@@ -2,7 +2,7 @@
 
 import argparse
 
-from dhm.commands.common import add_data_dir, add_device, add_run, model_of, print_summary
+from dhm.commands.common import add_data_dir, add_device, add_run, check_units, print_summary
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
@@ -25,7 +25,7 @@ def run(options: argparse.Namespace) -> None:
     """Print the figures of a trained model on validation and test data."""
     from dhm.training.reevaluate import evaluate_run
 
-    model_of(options.run_folder)
+    check_units(options.run_folder)
     summary = evaluate_run(
         options.run_folder,
         options.dataset,

@@ -81,12 +81,11 @@ def assemble(
         )
     check_precision(given, f"{name}: x_train", parts.features)
     check_black_and_white(given, f"{name}: x_train")
-    if parts.x_test is not None:
-        check_black_and_white([parts.x_test], f"{name}: x_test")
     if parts.x_test is None:
         n_test = max(1, round(TEST_FRACTION * int(train.labeled.sum())))
         train, test = hold_out(train, n_test, seed_data, f"{name}: test part")
     else:
+        check_black_and_white([parts.x_test], f"{name}: x_test")
         x_test = _check_like(x, parts.x_test, name, "test")
         test = _paired(x_test, parts.y_test, values, name, "test")
         if not test.labeled.all():

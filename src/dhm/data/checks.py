@@ -63,13 +63,24 @@ def check_black_and_white(parts: Sequence[Any], what: str) -> None:
     dhm.errors.DataError: x: integer images are bytes, 0..255, found 0 and 1 alone; store black \
 and white ones as bool, or multiply them by 255
     """
-    arrays = [np.asarray(part) for part in parts if not hasattr(part, "tocsr")]
-    images = [x for x in arrays if x.ndim > 2 and x.dtype.kind in "iu" and x.size]
-    if images and max(int(x.max()) for x in images) == 1:
+    if black_and_white(parts):
         raise DataError(
             f"{what}: integer images are bytes, 0..255, found 0 and 1 alone; store black and "
             "white ones as bool, or multiply them by 255"
         )
+
+
+def black_and_white(parts: Sequence[Any]) -> bool:
+    """Whether images are of integers 0 and 1 alone, both; read no further than to what is above.
+
+    >>> black_and_white([np.eye(8, dtype=int)[None]]), black_and_white([np.eye(8)[None]])
+    (True, False)
+    """
+    arrays = [np.asarray(part) for part in parts if not hasattr(part, "tocsr")]
+    images = [x for x in arrays if x.ndim > 2 and x.dtype.kind in "iu"]
+    if any(image.max(initial=0) > 1 for x in images for image in x):  # the first, as a rule
+        return False
+    return any(image.any() for x in images for image in x)
 
 
 def check_precision(parts: Sequence[Any], what: str, names: tuple[str, ...] | None = None) -> None:

@@ -75,9 +75,7 @@ def load_model(path: str | Path, device: str = "cpu") -> Model:
 
     Raises `RunError` where there is none, or the file is damaged or not one of ours.
     """
-    path = Path(path)
-    if os.path.isdir(path):  # unlike Path.is_dir, also of a name that is too long for one
-        path = path / "model.safetensors"
+    path = weights_file(path)
     if not os.path.isfile(path):
         raise RunError(f"no model at {path}: expected a run folder or a .safetensors file")
     with decoding(path):
@@ -94,6 +92,12 @@ def load_model(path: str | Path, device: str = "cpu") -> Model:
             model = model_from_spec(ModelSpec(**stored))
         model.load_state_dict(tensors)
     return model.to(device).eval()
+
+
+def weights_file(path: str | Path) -> Path:
+    """A weights file itself, or that of a run folder."""
+    # Unlike Path.is_dir this takes a name that is too long for a folder.
+    return Path(path, "model.safetensors") if os.path.isdir(path) else Path(path)
 
 
 def check_domain(model: Model, data: Dataset) -> None:

@@ -47,10 +47,9 @@ class InFolder:
     def weights(self, model: Model, kept: bool) -> None:
         """Write the last weights, and those that are kept."""
         if self.engine.is_main_process:
-            with writing(str(self.run.weights)):
-                if kept:
-                    save_model(model, self.run.weights)
-                save_model(model, self.run.last_weights)
+            if kept:
+                save_model(model, self.run.weights)
+            save_model(model, self.run.last_weights)
 
     def epoch(self, model: Model, history: Sequence[Row], finished: bool) -> bool:
         """Write the figures, and sometimes pictures."""

@@ -93,7 +93,7 @@ def data_of_run(run: str | Path, model: Model, **given: Any) -> tuple[TrainConfi
     given = {**given, "binarize": model.spec.options.get("binarize")}
     config = replace(config, **{k: v for k, v in given.items() if v is not None})
     config = config.check().for_model()
-    find = partial(load_test, classes=model.spec.classes) if not own else load
+    find = load if own else partial(load_test, classes=model.spec.classes)
     data = find(config.dataset, data_dir=config.data_dir, seed_data=config.seed_data)
     data = data.arranged(model.spec.features)
     found = (data.shape, str(data.train.x.dtype), data.classes)
@@ -103,10 +103,10 @@ def data_of_run(run: str | Path, model: Model, **given: Any) -> tuple[TrainConfi
             f"{_described(model.spec.shape, model.spec.dtype, model.spec.classes)}"
         )
     check_domain(model, data)
-    if not own:
-        test = binarized(data.test, config.seed_data) if config.binarize else data.test
-        return config, TrainingData(test, None, None, test)
-    return config, prepare(data, config.for_classes(len(data.classes)))
+    if own:
+        return config, prepare(data, config.for_classes(len(data.classes)))
+    test = binarized(data.test, config.seed_data) if config.binarize else data.test
+    return config, TrainingData(test, None, None, test)
 
 
 def _described(shape: tuple[int, ...], dtype: str, classes: tuple[str, ...]) -> str:

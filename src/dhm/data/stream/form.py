@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from dhm.data.checks import check_inputs, count_missing, value_range
+from dhm.data.checks import black_and_white, check_inputs, count_missing, value_range
 from dhm.errors import DataError
 
 BLOCK_BYTES = 1 << 24
@@ -93,7 +93,7 @@ class Form:
 
     def _converted(self, x: Any, what: str) -> Any:
         x = self._laid_out(x)
-        if x.ndim > 2 and x.dtype.kind in "iu" and x.size and x.max() == 1:
+        if black_and_white([x]):
             warnings.warn(
                 f"{what}: integer pixels are bytes, 0..255, found 0 and 1 alone, which is nearly "
                 "black; store black and white images as bool",

@@ -48,10 +48,9 @@ def read_detector(path: str | Path, model: Model) -> State:
     path = Path(path)
     if not path.is_file():
         raise RunError(f"no novelty detector at {path}: expected a file that `save` has written")
-    remedy = "; fit it anew"
-    with decoding(path, remedy):
+    with decoding(path, "; fit it anew"):
         device = str(model.standardize.scale.device)
-        header, tensors = read_tensors(path, FORMAT, "a novelty detector", device, remedy)
+        header, tensors = read_tensors(path, FORMAT, "a novelty detector", device)
         if header["weights"] != fingerprint(model):
             raise RunError(f"{path} belongs to another model; fit a detector for this one")
         fitted = {
