@@ -26,6 +26,7 @@ from _runs import FOLDER, Row, read
 
 import estimator
 
+PRECISIONS = {"no": "float32", "bf16": "bfloat16", "fp16": "float16"}
 PAGE = Path(__file__).parents[1] / "docs" / "results.md"
 INTRODUCTION = """# Results
 
@@ -204,7 +205,8 @@ def provenance(rows: list[Row]) -> str:
         facts.append(f"{hours:.1f} hours of runs")
     machines = distinct(summary["hardware"] for summary in summaries if "hardware" in summary)
     facts += [
-        f"{machine['name']} ({machine['device']}), {machine['threads']} of {machine['cores']} cores"
+        f"{machine['name']} ({machine['device']}), {machine['threads']} of {machine['cores']} cores, "
+        f"{PRECISIONS[machine['precision']]}"
         for machine in machines
     ]
     versions = distinct(summary["versions"] for summary in summaries if "hardware" in summary)
