@@ -205,8 +205,8 @@ def provenance(rows: list[Row]) -> str:
         facts.append(f"{hours:.1f} hours of runs")
     machines = distinct(summary["hardware"] for summary in summaries if "hardware" in summary)
     facts += [
-        f"{machine['name']} ({machine['device']}), {machine['threads']} of {machine['cores']} cores, "
-        f"{PRECISIONS[machine['precision']]}"
+        f"{machine['name']} ({machine['device']}), {machine['threads']} of {machine['cores']} "
+        f"cores, {PRECISIONS[machine['precision']]}"
         for machine in machines
     ]
     versions = distinct(summary["versions"] for summary in summaries if "hardware" in summary)

@@ -11,7 +11,8 @@ from typing import IO, Any
 
 import numpy as np
 
-from dhm.errors import ConfigError, MissingDependencyError
+from dhm.errors import ConfigError
+from dhm.extras import require
 from dhm.files import replacing
 
 Columns = Mapping[str, Any]
@@ -19,6 +20,7 @@ Columns = Mapping[str, Any]
 Write = Callable[[Columns], None]
 
 _GROUP_BYTES = 1 << 22
+_PARQUET = "table", "writing Parquet, not for .csv"
 
 
 @contextmanager
@@ -73,7 +75,7 @@ def check_table(path: str | Path) -> None:
     if path.is_dir():
         raise ConfigError(f"{path} is a folder: the table needs another name")
     if FORMATS[extension] is _parquet_file:
-        _pyarrow()
+        require("pyarrow", *_PARQUET)
 
 
 @contextmanager
@@ -110,7 +112,7 @@ def _jsonl_file(path: Path) -> Iterator[Write]:
 
 @contextmanager
 def _parquet_file(path: Path) -> Iterator[Write]:
-    pyarrow, parquet = _pyarrow()
+    pyarrow, parquet = (require(name, *_PARQUET) for name in ("pyarrow", "pyarrow.parquet"))
     waiting: list[Any] = []
     writer: Any = None
 
@@ -147,18 +149,6 @@ FORMATS = {
     ".pq": _parquet_file,
 }
 """What writes a file, by its extension."""
-
-
-def _pyarrow() -> tuple[Any, Any]:
-    try:
-        import pyarrow
-        from pyarrow import parquet
-    except ImportError as error:
-        raise MissingDependencyError(
-            "pyarrow is needed to write Parquet; install it with: "
-            'pip install "deep-hybrid-models[table]" (or write .csv)'
-        ) from error
-    return pyarrow, parquet
 
 
 def _plain(column: Any) -> Sequence[Any]:

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from dhm.data.locate import by_path
-from dhm.data.readers.guard import require
 from dhm.data.readers.table import read_frame
 from dhm.data.stream import Form, stream
 from dhm.data.stream.tables import numbers_of, wanted_columns
 from dhm.errors import ConfigError, DataError
+from dhm.extras import require
 from dhm.files import replacing
 
 ARRAYS, TABLES = (".npy", ".npz"), (".csv", ".parquet", ".pq")

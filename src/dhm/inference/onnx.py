@@ -13,7 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from dhm.errors import ExportError, MissingDependencyError, one_line
+from dhm.errors import ExportError, one_line
+from dhm.extras import require
 from dhm.files import replacing
 from dhm.inference.abilities import require_classifier, require_encoder
 from dhm.models.base import Model
@@ -55,7 +56,9 @@ def export_onnx(model: Model, path: str | Path, *, encoder: bool = False) -> Non
         RunError: the file cannot be written.
     """
     function = _Function(model, _question(model, encoder))
-    onnx, runtime = _packages()
+    onnx, _, runtime = (
+        require(name, "onnx", "writing ONNX") for name in ("onnx", "onnxscript", "onnxruntime")
+    )
     was_training = model.training
     model.eval()
     examples = _examples(model, 5)
@@ -142,17 +145,3 @@ def _quiet() -> Iterator[None]:
             yield
     finally:
         logger.setLevel(before)
-
-
-def _packages() -> tuple[Any, Any]:
-    try:
-        import onnx
-        import onnxruntime
-        import onnxscript
-    except ImportError as error:
-        raise MissingDependencyError(
-            f"{error.name} is needed to write ONNX; install it with: "
-            'pip install "deep-hybrid-models[onnx]"'
-        ) from error
-    assert onnxscript
-    return onnx, onnxruntime

@@ -1,12 +1,10 @@
-"""What every reader needs: errors that name the file, and optional packages."""
+"""What every reader needs: errors that name the file."""
 
-import importlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-from dhm.errors import DataError, DHMError, MissingDependencyError, one_line
+from dhm.errors import DataError, DHMError, one_line
 
 MAX_DEFLATE_RATIO = 1032
 """No deflate stream (gzip, zip) expands by more than this."""
@@ -39,23 +37,4 @@ def reading(path: Path, kind: str) -> Iterator[None]:
         raise DataError(
             f"{path}: expected {kind}, found a file that is damaged, cut short or of another "
             f"format ({reason}); replace it"
-        ) from error
-
-
-def require(module: str, extra: str) -> Any:
-    """Import an optional package.
-
-    Raises `MissingDependencyError` naming the extra that installs it.
-
-    >>> require("no_such_package", "hdf5")
-    Traceback (most recent call last):
-    dhm.errors.MissingDependencyError: no_such_package is needed for this file; install it with: \
-pip install "deep-hybrid-models[hdf5]"
-    """
-    try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        raise MissingDependencyError(
-            f"{module} is needed for this file; install it with: "
-            f'pip install "deep-hybrid-models[{extra}]"'
         ) from error

@@ -4,9 +4,10 @@ from pathlib import Path
 from typing import Any
 
 from dhm.data.assemble import Parts
-from dhm.data.readers.guard import MAX_DEFLATE_RATIO, reading, require
+from dhm.data.readers.guard import MAX_DEFLATE_RATIO, reading
 from dhm.data.readers.keyed import parts_by_name
 from dhm.errors import DataError
+from dhm.extras import require
 
 
 def read_hdf5(path: Path) -> Parts:

@@ -8,8 +8,9 @@ import numpy as np
 
 from dhm.data.assemble import Parts
 from dhm.data.columns import listed
-from dhm.data.readers.guard import reading, require
+from dhm.data.readers.guard import reading
 from dhm.errors import DataError
+from dhm.extras import require
 
 LABEL_COLUMNS = ("label", "y", "target", "class")
 """The names a label column may have; the first present is taken."""

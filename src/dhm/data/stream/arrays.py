@@ -7,11 +7,12 @@ from zipfile import ZipFile
 
 import numpy as np
 
-from dhm.data.readers.guard import reading, require
+from dhm.data.readers.guard import reading
 from dhm.data.readers.keyed import X_NAMES
 from dhm.data.readers.pairs import read_sparse
 from dhm.data.stream.form import Form
 from dhm.errors import DataError
+from dhm.extras import require
 
 _HEADERS = {
     (1, 0): np.lib.format.read_array_header_1_0,

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from dhm.data.columns import check_columns
-from dhm.data.readers.guard import reading, require
+from dhm.data.readers.guard import reading
 from dhm.data.readers.table import LABEL_COLUMNS
 from dhm.data.stream.form import Form, rows_of
 from dhm.errors import DataError
+from dhm.extras import require
 
 
 def csv_blocks(path: Path, form: Form) -> Iterator[Any]:
