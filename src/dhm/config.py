@@ -156,6 +156,12 @@ class TrainConfig:
         group="model",
         model=True,
     )
+    detach_z: bool | None = option(
+        None,
+        "p(y|x,z) takes z as the generative term alone makes it: for few labels",
+        group="model",
+        model=True,
+    )
     n_latent: int | None = option(None, "dimensions of z", group="model", low=1, model=True)
     n_aux: int | None = option(
         None, "dimensions of the auxiliary variable a", group="model", low=0, model=True

@@ -339,6 +339,7 @@ VALUES: dict[str, Any] = {
     "n_hidden": 11,
     "hide": 0.25,
     "binarize": True,
+    "detach_z": True,
     "reload": "there",
     **dict.fromkeys(METHODS, 0.75),
     "augment": "none",

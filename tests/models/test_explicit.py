@@ -241,6 +241,29 @@ def test_between_the_ends_the_gradient_is_the_weighted_sum(gradients: Gradients)
         torch.testing.assert_close(gradient, total, msg=name)
 
 
+def test_detached_z_is_learnt_by_the_bound_alone(gradients: Gradients) -> None:
+    losses, found = [], []
+    for weights, detach_z in (((0.7, 0.2), False), ((0.7, 0.2), True), ((0.0, 0.2), False)):
+        model = small_model(*weights, detach_z=detach_z)
+        model.eval()
+        torch.manual_seed(3)
+        losses.append(model(batch(), "hybrid").total)
+        found.append(gradients(model, losses[-1]))
+    coupled, detached, generative = found
+    assert torch.equal(losses[0], losses[1])
+    for name, gradient in detached.items():
+        if name.startswith(("encoder", "decoder")):
+            torch.testing.assert_close(gradient, generative[name], msg=name)
+        else:
+            assert not torch.equal(gradient, generative[name]), name
+    assert not torch.equal(coupled["encoder.z.mean.weight"], detached["encoder.z.mean.weight"])
+    # What consistency methods ask of p(y|x) sees z in the same way.
+    model = small_model(0.7, 0.2, detach_z=True)
+    asked = gradients(model, model.logits(batch().x).square().sum())
+    assert asked["trunk.0.weight"].any()
+    assert not any(g.any() for name, g in asked.items() if name.startswith("encoder"))
+
+
 def test_warmup_fades_the_latent_terms_in() -> None:
     model = small_model(0.0, 1.0, warmup=4.0)
     expected = {0.0: 0.0, 1.0: 0.25, 4.0: 1.0, 9.0: 1.0}

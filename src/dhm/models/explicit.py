@@ -65,6 +65,7 @@ _SMALL: dict[str, Any] = {
     "n_latent": 32,
     "n_aux": 10,
     "n_hidden": 256,
+    "detach_z": False,
     "hide": 0.0,
     "binarize": False,
 }
@@ -96,6 +97,7 @@ class SupervisedHDGM(GenerativeModel):
         self.unsup_weight: float = options["unsup_weight"]
         self.n_samples: int = options["n_samples"]
         self.warmup: float = options["warmup"]
+        self.detach_z: bool = options.get("detach_z", False)
         self.n_latent: int = options["n_latent"]
         if parts is None:
             sizes = {name: options[name] for name in ("n_latent", "n_aux", "n_hidden")}
@@ -119,7 +121,7 @@ class SupervisedHDGM(GenerativeModel):
         # A term of weight zero is not computed: the other one is then trained exactly alone.
         if self.sup_weight:
             # As in the original, p(y|x, z) is taken at the mean of q(z|a, x).
-            logits = self.classifier(labeled.h, labeled.q_z.mean.mean(0))
+            logits = self.classifier(labeled.h, self.seen(labeled.q_z.mean.mean(0)))
             supervised = cross_entropy_loss(logits, batch.y)
             total = total + self.sup_weight * supervised.total
             terms |= supervised.terms
@@ -187,7 +189,15 @@ class SupervisedHDGM(GenerativeModel):
 
     def features(self, x: Tensor) -> Tensor:
         h, q_z = self._at_mean(x)
-        return self.classifier.features(h, q_z.mean)
+        return self.classifier.features(h, self.seen(q_z.mean))
+
+    def seen(self, z: Tensor) -> Tensor:
+        """z as p(y|x, z) sees it: with `detach_z` it is learnt by the bound alone.
+
+        Else labels also train q(z|x). Few of them are learnt by heart there, past what regularises
+        the classifier (dropout on h), unless the bound weighs enough to hold z.
+        """
+        return z.detach() if self.detach_z else z
 
     def log_likelihood(self, x: Tensor, n_samples: int) -> Tensor:
         log_px, log_ratio = self.log_weights(self.infer(x, n_samples))

@@ -5,8 +5,9 @@
 Graph methods on features of an autoencoder reach 23.9 % error with 100 labels, transductively
 (Calder et al., Poisson learning, ICML 2020). `halving` was chosen over `strided` in tuning, on
 5,000 validation images of other splits. Over the five splits here it gained 0.2 points with 1,000
-labels in equal time, and nothing to speak of with 100, where the labels drawn decide. bfloat16 takes two thirds of
-the time of a step on processors that have its products; `--precision no` is for others.
+labels in equal time, and nothing to speak of with 100, where the labels drawn decide. bfloat16
+takes two thirds of the time of a step on processors that have its products; `--precision no` is for
+others.
 """
 
 from dhm.recipes.few_labels import few_labels
