@@ -86,7 +86,8 @@ SECTIONS = (
         "methods.py",
         "methods.jsonl",
         "Every variant differs from the control in the options shown and gets as many epochs as "
-        "fit into the same seconds of training steps.",
+        "fit into the same seconds of training steps. Where one has fewer splits than the control, "
+        "the last column, paired by split, is what compares: the last four splits are harder.",
         (methods.table,),
     ),
     Section(
