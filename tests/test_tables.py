@@ -101,7 +101,7 @@ def test_names_that_are_refused(tmp_path: Path) -> None:
 
 
 def test_parquet_without_pyarrow_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
     with pytest.raises(MissingDependencyError, match=r"deep-hybrid-models\[table\]"):
         check_table("t.parquet")
     check_table("t.csv")

@@ -158,7 +158,7 @@ class TrainConfig:
     )
     detach_z: bool | None = option(
         None,
-        "p(y|x,z) takes z as the generative term alone makes it: for few labels",
+        "log p(y|x,z) does not train the encoder of z: for few labels",
         group="model",
         model=True,
     )

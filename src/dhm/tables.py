@@ -20,7 +20,7 @@ Columns = Mapping[str, Any]
 Write = Callable[[Columns], None]
 
 _GROUP_BYTES = 1 << 22
-_PARQUET = "table", "writing Parquet, not for .csv"
+_PARQUET = "table", "writing Parquet (.csv needs nothing)"
 
 
 @contextmanager
@@ -75,7 +75,7 @@ def check_table(path: str | Path) -> None:
     if path.is_dir():
         raise ConfigError(f"{path} is a folder: the table needs another name")
     if FORMATS[extension] is _parquet_file:
-        require("pyarrow", *_PARQUET)
+        require("pyarrow.parquet", *_PARQUET)
 
 
 @contextmanager

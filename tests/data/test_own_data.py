@@ -384,7 +384,9 @@ def test_an_index_written_by_accident_is_noticed(tmp_path: Path) -> None:
     assert "has no name" in message_of(tmp_path / "t.csv")
 
 
-@pytest.mark.parametrize(("name", "module"), [("t.csv", "pandas"), ("t.parquet", "pyarrow")])
+@pytest.mark.parametrize(
+    ("name", "module"), [("t.csv", "pandas"), ("t.parquet", "pyarrow.parquet")]
+)
 def test_tables_without_their_package_name_the_extra(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, module: str
 ) -> None:

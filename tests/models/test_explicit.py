@@ -241,7 +241,7 @@ def test_between_the_ends_the_gradient_is_the_weighted_sum(gradients: Gradients)
         torch.testing.assert_close(gradient, total, msg=name)
 
 
-def test_detached_z_is_learnt_by_the_bound_alone(gradients: Gradients) -> None:
+def test_the_classifier_does_not_train_the_encoder_of_a_detached_z(gradients: Gradients) -> None:
     losses, found = [], []
     for weights, detach_z in (((0.7, 0.2), False), ((0.7, 0.2), True), ((0.0, 0.2), False)):
         model = small_model(*weights, detach_z=detach_z)

@@ -114,7 +114,7 @@ def write_completed(
             if suffix == ".csv":
                 frame.to_csv(temporary, index=False)
             else:
-                require("pyarrow", "table")
+                require("pyarrow.parquet", "table")
                 frame.to_parquet(temporary, index=False, engine="pyarrow")
 
 

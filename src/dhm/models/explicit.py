@@ -192,7 +192,7 @@ class SupervisedHDGM(GenerativeModel):
         return self.classifier.features(h, self.seen(q_z.mean))
 
     def seen(self, z: Tensor) -> Tensor:
-        """z as p(y|x, z) sees it: with `detach_z` it is learnt by the bound alone.
+        """z as p(y|x, z) sees it: with `detach_z` no gradient goes through it into the encoder.
 
         Else labels also train q(z|x). Few of them are learnt by heart there, past what regularises
         the classifier (dropout on h), unless the bound weighs enough to hold z.

@@ -46,7 +46,7 @@ def read_frame(path: Path, *, as_text: bool = False, only: list[str] | None = No
             cells = {"dtype": object, "keep_default_na": False, "usecols": only} if as_text else {}
             frame = pandas.read_csv(path, low_memory=False, index_col=False, **cells)
     else:
-        require("pyarrow", "table")
+        require("pyarrow.parquet", "table")
         with reading(path, "Parquet"):
             frame = pandas.read_parquet(path, engine="pyarrow")
     columns = [str(c) for c in frame.columns]
