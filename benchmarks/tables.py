@@ -104,7 +104,8 @@ SECTIONS = (
         "What joint training adds with all labels",
         "hybrid_gain.py",
         "hybrid_gain.jsonl",
-        "The hybrid by the weight of its generative term; at weight 0 it is the classifier alone.",
+        "The hybrid by the weight of its generative term; at weight 0 it is the classifier alone, "
+        "which keeps its way through z. `supervised-cnn` has the same trunk and no z.",
         (hybrid_gain.table,),
     ),
     Section(
