@@ -42,11 +42,13 @@ class Size:
         """Options of every run; a seed's runs lie together, so that pairs are complete early."""
         for seed in range(self.seeds):
             for weight in self.weights:
-                hybrid = {"model": "supervised-hdgm", "unsup_weight": weight}
+                model: Row = {"model": "supervised-hdgm", "unsup_weight": weight}
+                if weight is WITHOUT_Z:
+                    model = {"model": "supervised-cnn"}
                 options = {
                     "dataset": self.dataset,
                     "network": "small",
-                    **({"model": "supervised-cnn"} if weight is WITHOUT_Z else hybrid),
+                    **model,
                     "seed": seed,
                     "seed_data": seed,
                     "n_eval_samples": 20,

@@ -100,8 +100,12 @@ def test_names_that_are_refused(tmp_path: Path) -> None:
         pass
 
 
-def test_parquet_without_pyarrow_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
+@pytest.mark.parametrize("module", ["pyarrow", "pyarrow.parquet"])
+def test_parquet_without_pyarrow_names_the_extra(
+    monkeypatch: pytest.MonkeyPatch, module: str
+) -> None:
+    monkeypatch.delitem(sys.modules, "pyarrow.parquet", raising=False)
+    monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(MissingDependencyError, match=r"deep-hybrid-models\[table\]"):
         check_table("t.parquet")
     check_table("t.csv")

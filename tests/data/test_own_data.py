@@ -385,12 +385,14 @@ def test_an_index_written_by_accident_is_noticed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "module"), [("t.csv", "pandas"), ("t.parquet", "pyarrow.parquet")]
+    ("name", "module"),
+    [("t.csv", "pandas"), ("t.parquet", "pyarrow"), ("t.parquet", "pyarrow.parquet")],
 )
 def test_tables_without_their_package_name_the_extra(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, module: str
 ) -> None:
     path = write_table(tmp_path / name, table())
+    monkeypatch.delitem(sys.modules, "pyarrow.parquet", raising=False)
     monkeypatch.setitem(sys.modules, module, None)
     assert "deep-hybrid-models[table]" in message_of(path, MissingDependencyError)
 
