@@ -158,7 +158,7 @@ class TrainConfig:
     )
     detach_z: bool | None = option(
         None,
-        "log p(y|x,z) does not train the encoder of z: for few labels",
+        "log p(y|x,z) does not train the encoder of z: for few labels, the default of semisup-hdgm",
         group="model",
         model=True,
     )

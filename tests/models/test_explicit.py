@@ -11,7 +11,7 @@ from torch.distributions import Independent, MultivariateNormal, Normal, kl_dive
 from dhm.config import TrainConfig
 from dhm.errors import ConfigError
 from dhm.models.base import Batch, Model, ModelSpec
-from dhm.models.explicit import SupervisedHDGM, importance_bound
+from dhm.models.explicit import SemisupHDGM, SupervisedHDGM, importance_bound
 from dhm.nn.distributions import diagonal_gaussian
 from dhm.nn.hybrid import Conditionals, HybridParts, Posterior
 from dhm.nn.priors import ClassMixture
@@ -264,6 +264,13 @@ def test_the_classifier_does_not_train_the_encoder_of_a_detached_z(gradients: Gr
     assert not any(g.any() for name, g in asked.items() if name.startswith("encoder"))
 
 
+def test_few_labels_do_not_train_the_encoder_unless_they_are_asked_to() -> None:
+    detached = {name for name, own in SemisupHDGM.options.items() if own["detach_z"]}
+    # The published network is trained as published.
+    assert detached == SemisupHDGM.options.keys() - {"paper"}
+    assert not any(own["detach_z"] for own in SupervisedHDGM.options.values())
+
+
 def test_warmup_fades_the_latent_terms_in() -> None:
     model = small_model(0.0, 1.0, warmup=4.0)
     expected = {0.0: 0.0, 1.0: 0.25, 4.0: 1.0, 9.0: 1.0}
@@ -291,8 +298,6 @@ def test_more_samples_give_a_higher_bound() -> None:
 
 
 def test_the_bound_is_over_all_inputs_and_the_classifier_over_the_labelled() -> None:
-    from dhm.models.explicit import SemisupHDGM
-
     model = SemisupHDGM(small_model(1.0, 0.5).spec).eval()
     labeled, y, everything = batch().x[:5], batch().y[:5], batch().x
     torch.manual_seed(2)

@@ -69,6 +69,7 @@ _SMALL: dict[str, Any] = {
     "hide": 0.0,
     "binarize": False,
 }
+_PAPER: dict[str, Any] = {**_SMALL, "unsup_weight": 1.0, "n_latent": 200, "n_hidden": 499}
 
 
 class SupervisedHDGM(GenerativeModel):
@@ -79,12 +80,7 @@ class SupervisedHDGM(GenerativeModel):
         "strided": _SMALL,
         "halving": _SMALL,
         "patches": _SMALL,
-        "paper": {
-            **_SMALL,
-            "unsup_weight": 1.0,
-            "n_latent": 200,
-            "n_hidden": 499,
-        },
+        "paper": _PAPER,
     }
 
     def __init__(self, spec: ModelSpec, parts: HybridParts | None = None) -> None:
@@ -273,7 +269,11 @@ class SupervisedHDGM(GenerativeModel):
 class SemisupHDGM(SupervisedHDGM):
     """The explicit hybrid with unlabelled examples in G(x)."""
 
-    options: ClassVar[dict[str, dict[str, Any]]] = semisupervised(SupervisedHDGM.options)
+    options: ClassVar[dict[str, dict[str, Any]]] = semisupervised(
+        # At the weight that these networks have, few labels are learnt by heart through z.
+        {name: {**own, "detach_z": True} for name, own in SupervisedHDGM.options.items()}
+        | {"paper": _PAPER}
+    )
     uses_unlabeled = True
 
 
