@@ -310,3 +310,12 @@ def test_the_bound_is_over_all_inputs_and_the_classifier_over_the_labelled() -> 
         log_px, log_ratio = model.log_weights(inferred)
     assert terms["nll_y"].item() == pytest.approx(nll.item(), rel=1e-5)
     assert terms["bound"].item() == pytest.approx((log_px + log_ratio).mean().item(), rel=1e-5)
+
+
+def test_at_weight_zero_unlabelled_inputs_are_not_looked_at() -> None:
+    model = SemisupHDGM(small_model(1.0, 0.0).spec)
+    losses = []
+    for unlabeled in (None, batch().x):
+        torch.manual_seed(2)
+        losses.append(model(batch()._replace(x_unlabeled=unlabeled), "hybrid").total)
+    assert torch.equal(*losses)

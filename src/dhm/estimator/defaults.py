@@ -50,7 +50,8 @@ method takes away.
 BOUND = 0.1
 """Weight of the bound where consistency trains a hybrid of vectors.
 
-With the models' own, 0.001, nothing holds the scale of z, and the bound was seen to diverge.
+With the models' own, 0.001, the bound was seen to diverge where labels train z (`detach_z` false).
+Where they do not, log p(x) is lower: breast_cancer with 50 labels, -20.4 for -15.7 nats.
 """
 STEADY: dict[str, Any] = {"n_lbl_batch": 64, "ema": 0.99}
 STEPS = {True: 2000, False: 4000}
@@ -116,7 +117,7 @@ def choose(facts: Facts, given: Mapping[str, Any], consistency: Any = "auto") ->
         take(f"few labels, {kind}", **methods)
         take("few labels", **{k: v for k, v in STEADY.items() if k != "ema" or k not in own})
         if not facts.images and "likelihood" in own:
-            take("what else holds the scale of z", unsup_weight=BOUND)
+            take("few labels, vectors: a better p(x)", unsup_weight=BOUND)
     if methods and facts.images and "strided" in model.options:
         take("few labels: many passes, so the quick network", network="strided")
     take("the default", network="small")

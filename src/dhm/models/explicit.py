@@ -107,21 +107,22 @@ class SupervisedHDGM(GenerativeModel):
         return {"hybrid": list(self.parameters())}
 
     def forward(self, batch: Batch, player: str) -> Loss:
-        # Unlabelled batches are drawn from all training inputs, so G(x) is a mean over those alone.
-        everything = self.infer(batch.main)
-        total = everything.x.new_zeros(())
-        terms: dict[str, Tensor] = {}
-        labeled = everything
-        if batch.x_unlabeled is not None and (self.sup_weight or self.joint):
-            labeled = self.infer(batch.x)
         # A term of weight zero is not computed: the other one is then trained exactly alone.
+        everything = labeled = None
+        if self.unsup_weight:
+            # Unlabelled batches are drawn from all training inputs: G(x) is a mean over those.
+            everything = labeled = self.infer(batch.main)
+        if labeled is None or (batch.x_unlabeled is not None and (self.sup_weight or self.joint)):
+            labeled = self.infer(batch.x)
+        total = labeled.x.new_zeros(())
+        terms: dict[str, Tensor] = {}
         if self.sup_weight:
             # As in the original, p(y|x, z) is taken at the mean of q(z|a, x).
             logits = self.classifier(labeled.h, self.seen(labeled.q_z.mean.mean(0)))
             supervised = cross_entropy_loss(logits, batch.y)
             total = total + self.sup_weight * supervised.total
             terms |= supervised.terms
-        if self.unsup_weight:
+        if everything is not None:
             log_px, log_ratio = self.log_weights(everything)
             beta = min(1.0, batch.epoch / self.warmup) if self.warmup else 1.0
             total = total - self.unsup_weight * importance_bound(log_px + beta * log_ratio).mean()
