@@ -32,7 +32,7 @@ lint: $(DEV_STAMP) ## check style and formatting
 	$(BIN)/ruff format --quiet --check .
 
 types: $(DEV_STAMP) ## check types
-	$(BIN)/mypy --no-error-summary
+	$(BIN)/mypy --no-error-summary src/dhm $(wildcard benchmarks)
 
 # One thread a worker: torch would start one per core in each of them, and they would fight.
 # On the CPU, where runs repeat bit for bit, also where there is a GPU.

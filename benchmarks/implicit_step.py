@@ -54,8 +54,10 @@ def measure(rounds: int) -> dict[str, Any]:
     images, y = images.to(engine.device), y.to(engine.device)
     batch = Batch(images[:N_BATCH], y, images[N_BATCH:])
     torch.backends.cudnn.allow_tf32 = False  # the product's numbers are float32, too
+    assert config.lr is not None and config.b1 is not None and config.b2 is not None
+    betas = config.b1, config.b2
     optimizers = {
-        name: torch.optim.Adam(p, lr=config.lr, betas=(config.b1, config.b2), fused=True)
+        name: torch.optim.Adam(p, lr=config.lr, betas=betas, fused=True)
         for name, p in model.players().items()
     }
     matrix = torch.randn(SIDE, SIDE, device=engine.device)

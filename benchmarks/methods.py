@@ -47,19 +47,19 @@ HYBRIDS: dict[str, dict[str, Any]] = {
     # The implicit family has no strided network: its control is "control, small network".
     "implicit hybrid": {"model": "semisup-ali", "network": "small"},
 }
-COUPLED = {"model": "semisup-hdgm", "detach_z": False}
+CHANGES: dict[str, dict[str, Any]] = {
+    "": {},
+    ", weight 0": {"unsup_weight": 0.0},
+    **{f", weight {w}": {"unsup_weight": w} for w in (0.0001, 0.01, 0.1, 1.0)},
+    ", prior of classes": {"prior": "classes"},
+    ", weight 1.0, prior of classes": {"unsup_weight": 1.0, "prior": "classes"},
+    ", warm-up": {"warmup": 10.0},
+    ", small network": {"network": "small"},
+    ", small network, weight 0.01": {"network": "small", "unsup_weight": 0.01},
+}
 ATTEMPTS: dict[str, dict[str, Any]] = {
-    f"explicit hybrid, z coupled{name}": {**COUPLED, **changes}
-    for name, changes in {
-        "": {},
-        ", weight 0": {"unsup_weight": 0.0},
-        **{f", weight {w}": {"unsup_weight": w} for w in (0.0001, 0.01, 0.1, 1.0)},
-        ", prior of classes": {"prior": "classes"},
-        ", weight 1.0, prior of classes": {"unsup_weight": 1.0, "prior": "classes"},
-        ", warm-up": {"warmup": 10.0},
-        ", small network": {"network": "small"},
-        ", small network, weight 0.01": {"network": "small", "unsup_weight": 0.01},
-    }.items()
+    f"explicit hybrid, z coupled{name}": {"model": "semisup-hdgm", "detach_z": False, **changes}
+    for name, changes in CHANGES.items()
 }
 """To find out what kept the generative side from helping before z was detached: its weight, its
 start, what labels teach q(z|x), the layers that it shares with the classifier (the control of the

@@ -141,6 +141,7 @@ def run(job: Row) -> Row:
 
 def _leave_out(experiment: Experiment, data: Any, folder: Path) -> tuple[Any, Any]:
     """Test images of the known classes and of the new ones; the data of the former is written."""
+    assert experiment.pair is not None
     (x, y), (x_test, y_test) = ((part.x, part.y) for part in (data.train, data.test))
     rng = np.random.default_rng(SEED)
     rows = rng.permutation(np.flatnonzero(~np.isin(y, experiment.pair)))[: experiment.n_train]
@@ -169,7 +170,7 @@ def auroc(known: NDArray[np.float32], new: NDArray[np.float32]) -> float:
     """The chance that something new scores above something known; ties count half."""
     from sklearn.metrics import roc_auc_score
 
-    scores = np.nan_to_num(np.concatenate([known, new]), posinf=np.finfo(np.float32).max)
+    scores = np.nan_to_num(np.concatenate([known, new]), posinf=float(np.finfo(np.float32).max))
     return float(roc_auc_score(np.arange(len(scores)) >= len(known), scores))
 
 
@@ -207,9 +208,13 @@ def near_table(rows: list[Row]) -> str:
         if len(found) > 1:
             names.append(f"{data}: mean of {len(found)}")
             columns.append(
-                tuple({k: mean(d[k] for d in ds) for k in ds[0]} for ds in zip(*found, strict=True))
+                (_means([auroc for auroc, _ in found]), _means([fpr95 for _, fpr95 in found]))
             )
     return _table(names, columns)
+
+
+def _means(figures: list[dict[str, float]]) -> dict[str, float]:
+    return {kind: mean(each[kind] for each in figures) for kind in figures[0]}
 
 
 def _table(names: list[str], columns: list[tuple[dict[str, float], dict[str, float]]]) -> str:

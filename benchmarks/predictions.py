@@ -92,7 +92,7 @@ def run(job: Row) -> Row:
             # The table lies in a passing folder, whose name says nothing.
             summary = summary_of(trained)
             summary["dataset"] = job["experiment"]
-            measured = []
+            measured: list[Row] = []
             for n in job["sizes"]:
                 path = folder / "rows.npy"
                 write = _write_table if job["experiment"] == "table" else _write_images

@@ -8,8 +8,8 @@ the ratio is that of the medians. Run on an otherwise idle machine.
     python benchmarks/step_overhead.py          # some minutes
 """
 
+import argparse
 import json
-import tempfile
 import time
 from pathlib import Path
 from statistics import median
@@ -19,23 +19,25 @@ import numpy as np
 import torch
 from _runs import markdown
 
-from dhm.config import TrainConfig
+from dhm.config import Network, TrainConfig
 from dhm.data import Dataset, Examples
 from dhm.models.base import Batch
 from dhm.models.build import build_model
+from dhm.training.data import TrainingData
 from dhm.training.engine import make_engine
 from dhm.training.environment import hardware, versions
-from dhm.training.feed import Feed
-from dhm.training.progress import Progress
-from dhm.training.run_folder import RunFolder
-from dhm.training.trainer import Trainer
+from dhm.training.recording import InMemory
+from dhm.training.train import fill_in, make_trainer
 
 RESULTS = Path(__file__).parent / "results" / "step_overhead.json"
 N_BATCH, STEPS, ROUNDS = 128, 1, 20
-CASES = [("paper", (1, 28, 28)), ("paper", (3, 32, 32))]
+CASES: list[tuple[Network, tuple[int, int, int]]] = [
+    ("paper", (1, 28, 28)),
+    ("paper", (3, 32, 32)),
+]
 
 
-def measure(network: str, shape: tuple[int, int, int]) -> dict[str, Any]:
+def measure(network: Network, shape: tuple[int, int, int]) -> dict[str, Any]:
     """Seconds a step of the loop and of the bare passes."""
     rng = np.random.default_rng(0)
     n = N_BATCH * STEPS
@@ -43,40 +45,39 @@ def measure(network: str, shape: tuple[int, int, int]) -> dict[str, Any]:
         rng.integers(0, 256, (n, *shape)).astype(np.uint8), rng.integers(0, 10, n).astype(np.int64)
     )
     data = Dataset("noise", examples, examples, tuple("0123456789"))
-    config = TrainConfig(network=network, epochs=10**6, rampdown=0).for_model()
     engine = make_engine("auto", "no")
+    parts = TrainingData(examples, None, examples)
+    config = TrainConfig(network=network, n_batch=N_BATCH, epochs=10**6, rampdown=0)
+    config = fill_in(config.for_model(), parts, 1)
     torch.manual_seed(0)
     model = build_model(config.model, network, data, config.own_options())
-    feed = Feed(examples, None, N_BATCH, None, None, 0, engine.device)
-    with tempfile.TemporaryDirectory() as folder:
-        run = RunFolder(Path(folder))
-        trainer = Trainer(
-            model, feed, examples, config, engine, run, lambda *_: None, Progress(False)
-        )
-        model = build_model(config.model, network, data, config.own_options()).to(engine.device)
-        optimizer = torch.optim.Adam(model.parameters(), lr=config.lr, fused=True)
-        x = torch.from_numpy(examples.x[:N_BATCH]).to(engine.device)
-        batch = Batch(x, torch.from_numpy(examples.y[:N_BATCH]).to(engine.device))
+    recorder = InMemory(lambda row: False)
+    trainer = make_trainer(model, parts, config, engine, recorder, fresh=True, progress=False)
+    model = build_model(config.model, network, data, config.own_options()).to(engine.device)
+    assert config.lr is not None
+    optimizer = torch.optim.Adam(model.parameters(), lr=config.lr, fused=True)
+    x = torch.from_numpy(examples.x[:N_BATCH]).to(engine.device)
+    batch = Batch(x, torch.from_numpy(examples.y[:N_BATCH]).to(engine.device))
 
-        def bare() -> None:
-            for _ in range(STEPS):
-                optimizer.zero_grad(set_to_none=True)
-                model(batch, "hybrid").total.backward()
-                optimizer.step()
+    def bare() -> None:
+        for _ in range(STEPS):
+            optimizer.zero_grad(set_to_none=True)
+            model(batch, "hybrid").total.backward()
+            optimizer.step()
 
-        def loop() -> None:
-            trainer.state.step_in_epoch = 0
-            trainer._train_epoch([])
+    def loop() -> None:
+        trainer.state.step_in_epoch = 0
+        trainer._train_epoch([])
 
-        seconds: dict[str, list[float]] = {"bare": [], "loop": []}
-        for round_ in range(ROUNDS + 1):
-            for name, steps in (("bare", bare), ("loop", loop)):
-                start = time.perf_counter()
-                steps()
-                if engine.device.type == "cuda":
-                    torch.cuda.synchronize()
-                if round_:  # the first round warms up
-                    seconds[name].append((time.perf_counter() - start) / STEPS)
+    seconds: dict[str, list[float]] = {"bare": [], "loop": []}
+    for round_ in range(ROUNDS + 1):
+        for name, steps in (("bare", bare), ("loop", loop)):
+            start = time.perf_counter()
+            steps()
+            if engine.device.type == "cuda":
+                torch.cuda.synchronize()
+            if round_:  # the first round warms up
+                seconds[name].append((time.perf_counter() - start) / STEPS)
     middle = {name: median(values) for name, values in seconds.items()}
     return {
         "network": network,
@@ -108,9 +109,8 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 
 if __name__ == "__main__":
-    rows = []
-    for network, shape in CASES:
-        rows.append(measure(network, shape))
+    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
+    rows = [measure(network, shape) for network, shape in CASES]
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(json.dumps(rows, indent=1) + "\n")
     print(table(rows))

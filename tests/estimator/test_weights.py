@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from dhm.data import Examples, hide_labels
+from dhm.training.data import TrainingData
 from dhm.training.feed import Feed, drawn, epoch_size
 
 
@@ -40,7 +41,7 @@ def test_both_streams_follow_the_weights() -> None:
     assert examples.take(np.array([2, 0])).weight is not None
     hidden = hide_labels(examples, 2)
     labeled = hidden.take(hidden.labeled.nonzero()[0])
-    feed = Feed(labeled, hidden, 4, 6, None, 0, torch.device("cpu"))
+    feed = Feed(TrainingData(labeled, hidden, None), 4, 6, None, 0, torch.device("cpu"))
     batches = [batch for batch, _ in feed.epoch(0)]
     seen = torch.cat([batch.x_unlabeled for batch in batches]).flatten().int()
     assert torch.bincount(seen).tolist() == [3, 1, 2, 2]
@@ -53,7 +54,7 @@ def test_both_streams_follow_the_weights() -> None:
 
 def test_weights_of_one_are_no_weights() -> None:
     examples = weighted([1.0] * 10)
-    feed = Feed(examples, None, 4, None, None, 0, torch.device("cpu"))
-    plain = replace(feed, labeled=replace(examples, weight=None))
+    feed = Feed(TrainingData(examples, None, None), 4, None, None, 0, torch.device("cpu"))
+    plain = replace(feed, data=TrainingData(replace(examples, weight=None), None, None))
     for (one, _), (other, _) in zip(feed.epoch(3), plain.epoch(3), strict=True):
         assert torch.equal(one.x, other.x)

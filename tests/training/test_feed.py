@@ -12,6 +12,7 @@ import torch
 from scipy import sparse
 
 from dhm.data.dataset import Examples
+from dhm.training.data import TrainingData
 from dhm.training.feed import Feed, cycled_batches, epoch_batches
 
 N = 103
@@ -25,9 +26,9 @@ def examples(n: int = N, first: int = 0) -> Examples:
 
 
 def make(unlabeled: bool = False, **options: Any) -> Feed:
+    parts = (examples(7, first=1000), examples()) if unlabeled else (examples(), None)
     given: dict[str, Any] = {
-        "labeled": examples(7, first=1000) if unlabeled else examples(),
-        "unlabeled": examples() if unlabeled else None,
+        "data": TrainingData(*parts, None),
         "n_batch": 10,
         "n_lbl_batch": 4 if unlabeled else None,
         "n_superbatch": None,
@@ -85,7 +86,8 @@ def test_a_superbatch_changes_nothing_but_what_is_resident(
     whole = examples()
     counting = Counting(whole.x, whole.y)
     options: dict[str, Any] = {"unlabeled" if unlabeled else "labeled": counting}
-    feed = replace(make(unlabeled, n_superbatch=n_superbatch), **options)
+    feed = make(unlabeled, n_superbatch=n_superbatch)
+    feed = replace(feed, data=replace(feed.data, **options))
     assert batches(feed) == batches(make(unlabeled))
     assert sum(taken) == N and max(taken) <= n_superbatch
     # As large as asked for, to a batch.
@@ -148,7 +150,7 @@ def test_inputs_of_every_kind(kind: str, tmp_path: Path) -> None:
         stored = sparse.csr_matrix(x.astype(np.float32))
     else:
         stored = x.astype(np.uint8)
-    feed = make(labeled=Examples(stored, np.arange(N)), n_superbatch=30)
+    feed = make(data=TrainingData(Examples(stored, np.arange(N)), None, None), n_superbatch=30)
     for batch, _ in feed.epoch(0):
         np.testing.assert_array_equal(batch.x.numpy(), x[batch.y.numpy()])
         assert batch.x.dtype == (torch.uint8 if kind == "bytes" else torch.float32)

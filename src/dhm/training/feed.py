@@ -12,6 +12,7 @@ from torch import Tensor
 from dhm.data.dataset import Examples
 from dhm.models.base import Batch
 from dhm.nn.device import to_device
+from dhm.training.data import TrainingData
 
 Index = NDArray[np.intp]
 SUPERBATCH_BYTES = 256 * 2**20
@@ -79,9 +80,7 @@ class Feed:
     A superbatch is the part of the epoch that is resident on the device at a time.
     """
 
-    labeled: Examples
-    unlabeled: Examples | None
-    """Set for models that learn from unlabelled examples; an epoch is then a pass over these."""
+    data: TrainingData
     n_batch: int
     n_lbl_batch: int | None
     n_superbatch: int | None
@@ -93,12 +92,7 @@ class Feed:
     @property
     def n_main(self) -> int:
         """Examples in one epoch."""
-        return epoch_size(self.main)
-
-    @property
-    def main(self) -> Examples:
-        """The examples that an epoch goes through."""
-        return self.labeled if self.unlabeled is None else self.unlabeled
+        return epoch_size(self.data.main)
 
     def epoch(self, epoch: int, first_step: int = 0) -> Iterator[tuple[Batch, float]]:
         """Batches from a step on, each with the factor of its loss before processes are averaged.
@@ -110,13 +104,14 @@ class Feed:
         main = epoch_batches(self.n_main, self.n_batch, (self.seed, epoch))
         steps = len(main)
         factors = [len(self._share(b)) * self.n_processes / len(b) for b in main]
-        streams = [self._stream(self.main, self._rows(self.main, epoch, main)[first_step:])]
-        if self.unlabeled is not None:
+        rows = self._rows(self.data.main, epoch, main)
+        streams = [self._stream(self.data.main, rows[first_step:])]
+        if self.data.unlabeled is not None:
             assert self.n_lbl_batch is not None
-            n_labeled = epoch_size(self.labeled)
+            n_labeled = epoch_size(self.data.labeled)
             labeled = cycled_batches(n_labeled, self.n_lbl_batch, steps, (self.seed, epoch, 1))
-            rows = self._rows(self.labeled, epoch, labeled)
-            streams.insert(0, self._stream(self.labeled, rows[first_step:]))
+            rows = self._rows(self.data.labeled, epoch, labeled)
+            streams.insert(0, self._stream(self.data.labeled, rows[first_step:]))
         for step, parts in enumerate(zip(*streams, strict=True), start=first_step):
             x, y, _ = parts[0]
             x_unlabeled = parts[1][0] if len(parts) > 1 else None

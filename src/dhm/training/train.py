@@ -163,8 +163,7 @@ def make_trainer(
         progress: whether the main process shows any.
     """
     feed = Feed(
-        data.labeled,
-        data.unlabeled,
+        data,
         _value(config.n_batch),
         config.n_lbl_batch,
         config.n_superbatch,
@@ -180,7 +179,7 @@ def make_trainer(
         model.to(engine.device).initialize(first)
     # After that: methods may keep a copy of the weights.
     objective = regularize(model, config, data.main, data.symmetric)
-    trainer = Trainer(objective, feed, data.validation, config, engine, recorder, show)
+    trainer = Trainer(objective, feed, config, engine, recorder, show)
     _seed(config.seed + engine.process_index, engine.device)  # but noise of its own for each
     return trainer
 

@@ -19,7 +19,6 @@ from torch import Tensor, nn
 from dhm.config import TrainConfig
 from dhm.consistency.regularized import Regularized
 from dhm.data.binarize import binarized
-from dhm.data.dataset import Examples
 from dhm.errors import ConfigError, DivergedError, RunError, one_line
 from dhm.evaluation.evaluate import METRICS, evaluate
 from dhm.models.base import Loss, Model
@@ -73,14 +72,13 @@ class Trainer:
         self,
         objective: Regularized,
         feed: Feed,
-        validation: Examples | None,
         config: TrainConfig,
         engine: Accelerator,
         recorder: Recorder,
         progress: Progress,
     ) -> None:
         self.config, self.engine, self.recorder = config, engine, recorder
-        self.feed, self.validation = feed, validation
+        self.feed, self.validation = feed, feed.data.validation
         self.progress, self.stopped = progress, False
         assert config.epochs is not None and config.rampdown is not None
         assert config.lr is not None and config.schedule is not None
@@ -279,7 +277,7 @@ class Trainer:
 
     def _refresh_statistics(self) -> None:
         """Give batch normalisation the statistics of training inputs under the weights to keep."""
-        examples = self.feed.main
+        examples = self.feed.data.main
         rows = drawn(examples, (self.config.seed, self.state.epoch, 3))
         n = len(rows)
         # Spread over all of them: data of one's own may be sorted by class.
