@@ -51,7 +51,7 @@ def epochs_of(folder: Path) -> list[dict[str, str]]:
 def train(options: Row) -> Row:
     """A run's summary and its curve.
 
-    The curve holds, for each epoch, the seconds of training steps up to its end and the validation
+    The curve holds, for each epoch, the seconds of training up to its end and the validation
     error there.
     """
     with run_folder(options) as folder:

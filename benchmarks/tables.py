@@ -79,7 +79,8 @@ SECTIONS = (
         "scikit-learn's LabelSpreading on the same splits of digits. (It takes class 0 for images "
         "whose neighbours lead to no label, which counts against it where labels are fewest.) The "
         "second table is the validation error of the recipes after so many minutes of training "
-        "steps.",
+        "steps. Minutes here are without label spreading's graphs, which training did not count "
+        "when these runs were made; `dhm recipes` says how long whole runs take.",
         (few_labels.table, few_labels.curves),
     ),
     Section(
@@ -87,7 +88,7 @@ SECTIONS = (
         "methods.py",
         "methods.jsonl",
         "Every variant differs from the control in the options shown and gets as many epochs as "
-        "fit into the same seconds of training steps. Variants of different numbers of splits do "
+        "fit into the same seconds of training. Variants of different numbers of splits do "
         "not compare: the splits differ, and so do the differences to the control.",
         (methods.table,),
     ),

@@ -1,5 +1,7 @@
 """What the loop does around an epoch: methods prepare before it, statistics are refreshed after."""
 
+import csv
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from dhm.models.base import Model
 from dhm.nn.batch_norm import BatchNorm
 from dhm.training import train as module
 from dhm.training.progress import Progress
+from dhm.training.run_folder import RunFolder
 from dhm.training.trainer import Trainer
 
 Trained = Callable[..., Path]
@@ -48,6 +51,16 @@ def spread_at(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, bool, bool]]:
     monkeypatch.setattr(Trainer, "fit", noting_fit)
     monkeypatch.setattr(LabelSpreading, "start_epoch", start_epoch)
     return noted
+
+
+def test_what_methods_prepare_for_an_epoch_counts_among_its_seconds(
+    trained: Trained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(LabelSpreading, "start_epoch", lambda *_: time.sleep(1))
+    run = RunFolder.of(trained(epochs=2, label_spreading=1.0, **FEW))
+    with run.metrics.open() as file:
+        assert all(float(row["seconds"]) > 1 for row in csv.DictReader(file))
+    assert run.read_summary()["wall_seconds"] > 2
 
 
 def test_labels_are_spread_before_an_epoch_every_so_many(

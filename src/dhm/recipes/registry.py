@@ -13,6 +13,7 @@ RECIPES = {
     "digits-50": "dhm.recipes.digits:DIGITS_50",
     "digits-100": "dhm.recipes.digits:DIGITS_100",
     "mnist-100": "dhm.recipes.mnist:MNIST_100",
+    "mnist-100-long": "dhm.recipes.mnist:MNIST_100_LONG",
     "mnist-binarized": "dhm.recipes.mnist_binarized:MNIST_BINARIZED",
     "fashion-100": "dhm.recipes.fashion:FASHION_100",
     "fashion-1000": "dhm.recipes.fashion:FASHION_1000",

@@ -178,6 +178,7 @@ class Trainer:
 
     def _train_epoch(self, interrupted: list[int]) -> None:
         state, every = self.state, self.config.checkpoint_every
+        clock = time.perf_counter()
         if state.step_in_epoch == 0:
             self.objective.start_epoch(self.trained, state.epoch)
         self.wrapped.train()
@@ -185,7 +186,6 @@ class Trainer:
         names = list(state.sums)
         # The sums stay on the device, so that the host never waits for it but to show or save them.
         sums = torch.tensor(list(state.sums.values()), device=device)
-        clock = time.perf_counter()
 
         def note() -> None:
             nonlocal clock
