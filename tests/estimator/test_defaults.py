@@ -37,6 +37,10 @@ def test_few_labels_get_the_methods_of_the_recipes() -> None:
     assert (table.network, table.methods()) == ("small", ["vat", "information"])
     most = parse_config(choose(Facts(IMAGES, 10_000, 9000), {}).options)
     assert (most.model, most.methods()) == ("semisup-hdgm", [])
+    # Few labels are learnt by heart through z, many are not.
+    assert (recipe.for_model().detach_z, most.for_model().detach_z) == (True, False)
+    given = choose(Facts(IMAGES, 10_000, 9000), {"detach_z": True})
+    assert given.options["detach_z"] is True
     every = parse_config(choose(Facts(IMAGES, 10_000, 10_000), {}).options)
     assert (every.model, every.network, every.methods()) == ("supervised-hdgm", "small", [])
 

@@ -264,9 +264,8 @@ def test_the_classifier_does_not_train_the_encoder_of_a_detached_z(gradients: Gr
     assert not any(g.any() for name, g in asked.items() if name.startswith("encoder"))
 
 
-def test_few_labels_do_not_train_the_encoder_unless_they_are_asked_to() -> None:
+def test_semisup_hdgm_detaches_z_but_in_the_published_network() -> None:
     detached = {name for name, own in SemisupHDGM.options.items() if own["detach_z"]}
-    # The published network is trained as published.
     assert detached == SemisupHDGM.options.keys() - {"paper"}
     assert not any(own["detach_z"] for own in SupervisedHDGM.options.values())
 
@@ -319,3 +318,17 @@ def test_at_weight_zero_unlabelled_inputs_are_not_looked_at() -> None:
         torch.manual_seed(2)
         losses.append(model(batch()._replace(x_unlabeled=unlabeled), "hybrid").total)
     assert torch.equal(*losses)
+
+
+def test_labels_teach_a_prior_of_classes_what_is_theirs() -> None:
+    model = SemisupHDGM(small_model(1.0, 0.5, prior="classes").spec).eval()
+    labeled, y, everything = batch().x[:5], batch().y[:5], batch().x
+    torch.manual_seed(2)
+    found = model(Batch(labeled, y, everything), "hybrid").terms["log_py_given_z"]
+    torch.manual_seed(2)
+    with torch.no_grad():
+        inferred = model.infer(everything)
+        few = model.infer(labeled)
+        model.log_weights(inferred)  # its draws come before those of log p(y|z)
+        expected = model.log_class(few, y)
+    assert found.item() == pytest.approx(expected.item(), rel=1e-5)

@@ -17,6 +17,7 @@ from dhm import TrainConfig
 from dhm.cli import main
 from dhm.config import read_config
 from dhm.errors import ConfigError, RunError
+from dhm.models.build import load_model, save_model
 from dhm.training.progress import Progress
 
 Trained = Callable[..., Path]
@@ -226,6 +227,18 @@ def test_what_is_left_open_is_as_the_run_was_started(trained: Trained) -> None:
     run = trained(resume=True, epochs=4, n_batch=None)
     options = read_config(run / "config.yaml")
     assert (options["epochs"], options["rampdown"], options["n_batch"]) == (4, 0, 30)
+
+
+def test_what_is_from_before_an_option_stays_as_it_was(trained: Trained, tmp_path: Path) -> None:
+    run = trained(model="semisup-hdgm", detach_z=False)
+    options = (run / "config.yaml").read_text()
+    (run / "config.yaml").write_text(options.replace("detach_z: false\n", ""))
+    trained(resume=True, model="semisup-hdgm", epochs=3)
+    assert (run / "config.yaml").read_text() == options.replace("epochs: 2", "epochs: 3")
+    older = load_model(run)
+    del older.spec.options["detach_z"]
+    save_model(older, tmp_path / "older.safetensors")
+    assert load_model(tmp_path / "older.safetensors").detach_z is False
 
 
 def test_what_was_filled_in_for_the_old_length_is_filled_in_anew(trained: Trained) -> None:

@@ -15,7 +15,7 @@ from dhm.data.dataset import Dataset
 from dhm.errors import ConfigError, DataError, RunError, one_line
 from dhm.models.base import Model, ModelSpec, fit_standardization
 from dhm.models.bounded import Bounded
-from dhm.models.registry import model_class
+from dhm.models.registry import model_class, options_before
 from dhm.tensor_file import decoding, read_tensors, write_tensors
 
 FORMAT = "dhm 1"
@@ -84,9 +84,10 @@ def load_model(path: str | Path, device: str = "cpu") -> Model:
         stored |= {"shape": tuple(stored["shape"]), "classes": tuple(stored["classes"])}
         if stored.get("features") is not None:  # older files have none
             stored["features"] = tuple(stored["features"])
-        # An option that came later has a default which leaves models as they were.
-        usual = TrainConfig(model=stored["model"], network=stored["network"]).for_model()
-        stored["options"] = {**usual.own_options(), **stored["options"]}
+        # What an option that came later stands for leaves models as they were.
+        name, network = stored["model"], stored["network"]
+        usual = TrainConfig(model=name, network=network).for_model().own_options()
+        stored["options"] = {**usual, **options_before(name, network), **stored["options"]}
         # Sizes in the header are anybody's; those of what is stored are there to be counted.
         with Bounded(max((tensor.numel() for tensor in tensors.values()), default=0)):
             model = model_from_spec(ModelSpec(**stored))

@@ -19,6 +19,7 @@ from dhm.evaluation.evaluate import evaluate
 from dhm.evaluation.pictures import learning_curves
 from dhm.models.base import Model
 from dhm.models.build import build_model, copy_weights, load_model
+from dhm.models.registry import options_before
 from dhm.nn.generators import seed_generators
 from dhm.training.data import TrainingData, prepare
 from dhm.training.engine import engine_of_the_process, make_engine, on_main
@@ -273,7 +274,9 @@ def _usual_rampdown(config: TrainConfig, epochs: int) -> int:
 
 def _as_started(config: TrainConfig, run: RunFolder) -> TrainConfig:
     """The options with the run's own where they say nothing; `ConfigError` where they differ."""
-    started = parse_config(read_config(run.config))
+    options = read_config(run.config)
+    started = parse_config(options)
+    started = parse_config(options_before(started.model, started.network) | options)
     taken: dict[str, Any] = {}
     for f in fields(TrainConfig):
         ours, theirs = getattr(config, f.name), getattr(started, f.name)
