@@ -6,9 +6,9 @@ labelled images. Compute is equal too: how many epochs a variant gets is what fi
 number of seconds of training, by a short trial of each before its first run. The learning
 rate falls over the last half of these epochs, but 50 at most, so that every run is a finished one.
 
-    python benchmarks/methods.py --only digits-50    # 32 variants, 10 splits, 15 seconds each
+    python benchmarks/methods.py --only digits-50    # 35 variants, 10 splits, 15 seconds each
     python benchmarks/methods.py --only digits-50 --variants control fixmatch --splits 2
-    python benchmarks/methods.py                     # also MNIST, 19 times 3 runs of 3 minutes
+    python benchmarks/methods.py                     # also MNIST, 21 times 3 runs of 3 minutes
     python benchmarks/methods.py --table             # the tables, from results/methods.jsonl
 
 Runs already in the results are not repeated, and their number of epochs is kept for further splits.
@@ -44,6 +44,7 @@ ALONE: dict[str, dict[str, Any]] = {
 """Each consistency method, at the weight it is usually given (docs/guide.md)."""
 HYBRIDS: dict[str, dict[str, Any]] = {
     "explicit hybrid": {"model": "semisup-hdgm"},
+    "explicit hybrid, prior of classes": {"model": "semisup-hdgm", "prior": "classes"},
     # The implicit family has no strided network: its control is "control, small network".
     "implicit hybrid": {"model": "semisup-ali", "network": "small"},
 }
@@ -58,12 +59,15 @@ CHANGES: dict[str, dict[str, Any]] = {
     ", small network, weight 0.01": {"network": "small", "unsup_weight": 0.01},
 }
 ATTEMPTS: dict[str, dict[str, Any]] = {
-    f"explicit hybrid, z coupled{name}": {"model": "semisup-hdgm", "detach_z": False, **changes}
-    for name, changes in CHANGES.items()
+    "explicit hybrid, weight 1.0": {"model": "semisup-hdgm", "unsup_weight": 1.0},
+    **{
+        f"explicit hybrid, z coupled{name}": {"model": "semisup-hdgm", "detach_z": False, **changes}
+        for name, changes in CHANGES.items()
+    },
 }
-"""To find out what kept the generative side from helping before z was detached: its weight, its
-start, what labels teach q(z|x), the layers that it shares with the classifier (the control of the
-last two is "control, small network")."""
+"""To find out what keeps the generative side from helping: whether labels train q(z|x) (z coupled),
+its weight, its start, what the prior learns from labels, the layers that it shares with the
+classifier (the control of the last two is "control, small network")."""
 ATTEMPTS_WITH_BEST = ("explicit hybrid, z coupled", "explicit hybrid, z coupled, weight 1.0")
 BEST = "the recipe's"
 
@@ -79,7 +83,7 @@ class Setting:
     trial: int
     """Epochs of the trial that tells how many fit into these seconds, at least."""
     attempts: bool
-    """Whether the attempts at a hybrid of coupled z are made here, too."""
+    """Whether the attempts at better hybrids are made here, too."""
 
     def base(self) -> dict[str, Any]:
         """The options of the control; epochs are still to be found."""
@@ -187,7 +191,7 @@ def table(rows: list[Row]) -> str:
     rows = current(rows)
     header = [
         *("variant", "beside the control's options", "splits", "epochs", "seconds"),
-        *("validation error %", "test error %", "minus the control, paired"),
+        *("validation error %", "test error %", "minus the control, paired", "log p(x)"),
     ]
     tables = []
     for setting in SETTINGS:
@@ -202,6 +206,7 @@ def table(rows: list[Row]) -> str:
             }
             both = sorted(errors[name].keys() & errors.get(CONTROL, {}).keys())
             gains = [errors[name][s] - errors[CONTROL][s] for s in both]
+            log_px = [row["summary"]["test"]["log_likelihood"] for row in mine]
             lines.append(
                 [
                     name,
@@ -212,6 +217,7 @@ def table(rows: list[Row]) -> str:
                     spread([100 * row["summary"]["validation"]["error"] for row in mine]),
                     spread(list(errors[name].values())),
                     spread(gains, sign=True) if gains and name != CONTROL else "",
+                    spread(log_px) if None not in log_px else "",
                 ]
             )
         if lines:

@@ -88,8 +88,9 @@ SECTIONS = (
         "methods.py",
         "methods.jsonl",
         "Every variant differs from the control in the options shown and gets as many epochs as "
-        "fit into the same seconds of training. Variants of different numbers of splits do "
-        "not compare: the splits differ, and so do the differences to the control.",
+        "fit into the same seconds of training. log p(x) is the bound of one sample, in nats. "
+        "Variants of different numbers of splits do not compare: the splits differ, and so do the "
+        "differences to the control.",
         (methods.table,),
     ),
     Section(

@@ -158,7 +158,8 @@ class TrainConfig:
     )
     detach_z: bool | None = option(
         None,
-        "log p(y|x,z) does not train the encoder of z: for few labels, the default of semisup-hdgm",
+        "log p(y|x,z) does not train the encoder of z: for few labels (the default of "
+        "semisup-hdgm, but not of the original's network)",
         group="model",
         model=True,
     )

@@ -132,22 +132,27 @@ def test_methods_pairs_by_split() -> None:
     methods = script("methods")
     setting = methods.SETTINGS[0]
 
-    def measured(variant: str, seed: int, error: float) -> dict[str, Any]:
+    def measured(
+        variant: str, seed: int, error: float, log_px: float | None = None
+    ) -> dict[str, Any]:
         options = {**setting.base(), **setting.variants()[variant], "epochs": 7}
         options |= {"seed": seed, "seed_data": seed}
-        summary = {"validation": {"error": 0.0}, "test": {"error": error}}
+        test = {"error": error, "log_likelihood": log_px}
+        summary = {"validation": {"error": 0.0}, "test": test}
         curve = [[20.0, 0.5], [40.0, 0.0]]
         row = {"recipe": setting.recipe, "variant": variant, "options": options}
         return {**row, "summary": summary, "curve": curve}
 
     rows = [measured("control", 0, 0.1), measured("control", 1, 0.2), measured("control", 2, 0.9)]
     rows += [measured("iic", 0, 0.08), measured("iic", 1, 0.16)]
+    rows += [measured("explicit hybrid", 0, 0.1, -20.0), measured("explicit hybrid", 1, 0.2, -22.0)]
     text = methods.table(rows)
     assert text.startswith("**digits-50**\n\n")
-    control, iic = cells(text.partition("\n\n")[2])
+    control, iic, hybrid = cells(text.partition("\n\n")[2])
     assert control[2:5] == ["3", "7", "40"] and control[7] == ""
     assert iic[:3] == ["iic", "`iic 1.0`", "2"]
-    assert iic[6:] == ["12.00 ± 5.66", "-3.00 ± 1.41"]
+    assert iic[6:] == ["12.00 ± 5.66", "-3.00 ± 1.41", ""]
+    assert hybrid[6:] == ["15.00 ± 7.07", "+0.00 ± 0.00", "-21.00 ± 1.41"]
 
 
 def test_rows_are_kept_as_runs_end_and_an_error_stops_the_rest(tmp_path: Path) -> None:

@@ -10,7 +10,8 @@ labelled inputs add unsup_weight E_L E_q log p(y|z), which makes their G, as it 
 of log p(x, y). (With K > 1 samples the sum would be none, as log p(y|z) is not importance-weighted:
 the options refuse that.)
 
-sup_weight = 0 is exactly the generative model, unsup_weight = 0 exactly the classifier.
+sup_weight = 0 is exactly the generative model, unsup_weight = 0 exactly the classifier. With
+`detach_z` the gradient that is followed is not all of J's: that of log p(y|x, z) ends at z.
 
 References:
     Kuleshov & Ermon, Deep hybrid models, UAI 2017; Maaløe et al., Auxiliary deep generative models,
