@@ -8,7 +8,8 @@ rate falls over the last half of these epochs, but 50 at most, so that every run
 
     python benchmarks/methods.py --only digits-50    # 35 variants, 10 splits, 15 seconds each
     python benchmarks/methods.py --only digits-50 --variants control fixmatch --splits 2
-    python benchmarks/methods.py                     # also MNIST, 21 times 3 runs of 3 minutes
+    python benchmarks/methods.py --only mnist-100    # 21 variants, 3 splits, 3 minutes each
+    python benchmarks/methods.py --only mnist-100-10min       # some of these, 10 minutes each
     python benchmarks/methods.py --table             # the tables, from results/methods.jsonl
 
 Runs already in the results are not repeated, and their number of epochs is kept for further splits.
@@ -16,7 +17,7 @@ Runs already in the results are not repeated, and their number of epochs is kept
 
 import argparse
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import mean
 from typing import Any
 
@@ -76,14 +77,20 @@ BEST = "the recipe's"
 class Setting:
     """A recipe whose parts are compared."""
 
+    name: str
     recipe: str
     splits: int
     seconds: float
     """Of training, for every run: steps, and label spreading's graphs."""
     trial: int
     """Epochs of the trial that tells how many fit into these seconds, at least."""
-    attempts: bool
+    attempts: bool = False
     """Whether the attempts at better hybrids are made here, too."""
+    shorter: "Setting | None" = None
+    """The same for fewer seconds: its epochs, in proportion, are the epochs here. So runs may be
+    made by another kind of machine, where the seconds of a core mean nothing."""
+    only: tuple[str, ...] = ()
+    """The variants compared, if not all."""
 
     def base(self) -> dict[str, Any]:
         """The options of the control; epochs are still to be found."""
@@ -108,24 +115,31 @@ class Setting:
         if self.attempts:
             alone |= ATTEMPTS
             both = HYBRIDS | {name: ATTEMPTS[name] for name in ATTEMPTS_WITH_BEST}
-        return alone | {f"{name} + {BEST}": {**options, **best} for name, options in both.items()}
+        every = alone | {f"{name} + {BEST}": {**options, **best} for name, options in both.items()}
+        return {name: changes for name, changes in every.items() if name in (self.only or every)}
 
 
-SETTINGS = (
-    Setting("digits-50", splits=10, seconds=15.0, trial=5, attempts=True),
-    Setting("mnist-100", splits=3, seconds=180.0, trial=1, attempts=False),
+DIGITS = Setting("digits-50", "digits-50", splits=10, seconds=15.0, trial=5, attempts=True)
+MNIST = Setting("mnist-100", "mnist-100", splits=3, seconds=180.0, trial=1)
+LONGER = replace(
+    MNIST,
+    name="mnist-100-10min",
+    seconds=600.0,
+    shorter=MNIST,
+    only=(CONTROL, "iic", "fixmatch", BEST, *HYBRIDS, *(f"{name} + {BEST}" for name in HYBRIDS)),
 )
+SETTINGS = (DIGITS, MNIST, LONGER)
 
 
 def key(row: Row) -> tuple[str, str]:
     """What runs on different splits have in common."""
-    return row["recipe"], row["variant"]
+    return row["setting"], row["variant"]
 
 
 def current(rows: list[Row]) -> list[Row]:
     """The rows whose options are those of now, whatever their epochs and split."""
     options = {
-        (setting.recipe, name): {**setting.base(), **changes}
+        (setting.name, name): {**setting.base(), **changes}
         for setting in SETTINGS
         for name, changes in setting.variants().items()
     }
@@ -137,8 +151,10 @@ def current(rows: list[Row]) -> list[Row]:
     ]
 
 
-def find_epochs(setting: Setting, options: dict[str, Any]) -> int:
-    """How many epochs fit into the setting's seconds, by the mean of a trial's."""
+def find_epochs(setting: Setting, options: dict[str, Any], shorter: int | None) -> int:
+    """How many epochs fit into the setting's seconds, by those of `shorter` or a trial's mean."""
+    if setting.shorter is not None and shorter is not None:
+        return round(shorter * setting.seconds / setting.shorter.seconds)
     # The first epoch of several warms up. After that comes every graph of label spreading's once.
     trial = max(setting.trial, 1 + options.get("spread_every", 0))
     seconds = seconds_of_epochs({**options, "epochs": trial})
@@ -163,20 +179,23 @@ def run_missing(
         for setting in settings
         for seed in range(splits or setting.splits)
         for name, changes in setting.variants().items()
-        if (not names or name in names) and (setting.recipe, name, seed) not in done
+        if (not names or name in names) and (setting.name, name, seed) not in done
     ]
-    new = {(s.recipe, name): (s, options) for s, name, options, _ in wanted}
-    new = {variant: what for variant, what in new.items() if variant not in epochs}
+    new = {
+        (s.name, name): (s, options, s.shorter and epochs.get((s.shorter.name, name)))
+        for s, name, options, _ in wanted
+        if (s.name, name) not in epochs
+    }
     with ThreadPoolExecutor(workers) as pool:
         found = pool.map(lambda what: find_epochs(*what), new.values())
         epochs |= dict(zip(new, found, strict=True))
     jobs = [
         {
-            "recipe": setting.recipe,
+            "setting": setting.name,
             "variant": name,
             "options": {
                 **options,
-                "epochs": epochs[setting.recipe, name],
+                "epochs": epochs[setting.name, name],
                 "seed": seed,
                 "seed_data": seed,
             },
@@ -198,7 +217,7 @@ def table(rows: list[Row]) -> str:
         lines = []
         errors: dict[str, dict[int, float]] = {}
         for name, changes in setting.variants().items():
-            mine = [row for row in rows if key(row) == (setting.recipe, name)]
+            mine = [row for row in rows if key(row) == (setting.name, name)]
             if not mine:
                 continue
             errors[name] = {
@@ -221,14 +240,14 @@ def table(rows: list[Row]) -> str:
                 ]
             )
         if lines:
-            tables.append(f"**{setting.recipe}**\n\n{markdown(header, lines)}")
+            tables.append(f"**{setting.name}**\n\n{markdown(header, lines)}")
     return "\n\n".join(tables) or markdown(header, [])
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    recipes = [setting.recipe for setting in SETTINGS]
-    parser.add_argument("--only", metavar="NAME", action="append", choices=recipes, help="a recipe")
+    names = [setting.name for setting in SETTINGS]
+    parser.add_argument("--only", metavar="NAME", action="append", choices=names, help="a setting")
     parser.add_argument("--variants", nargs="+", metavar="NAME", default=[], help="only these")
     parser.add_argument("--splits", type=int, metavar="N", help="label splits [10, MNIST 3]")
     parser.add_argument("--table", action="store_true", help="print the tables only")
@@ -236,6 +255,6 @@ if __name__ == "__main__":
     arguments = parser.parse_args()
     assert ALONE.keys() <= METHODS.keys()
     if not arguments.table:
-        chosen = [s for s in SETTINGS if s.recipe in (arguments.only or recipes)]
+        chosen = [s for s in SETTINGS if s.name in (arguments.only or names)]
         run_missing(chosen, arguments.variants, arguments.splits, arguments.workers)
     print(table(read(RESULTS)))
