@@ -106,15 +106,26 @@ def measure(rounds: int) -> dict[str, Any]:
 
 def table(rows: list[dict[str, Any]]) -> str:
     """Markdown, one line a measurement."""
-    header = ["network", "images", "batch", "s a step", "GFLOP", "GFLOP/s", "of a product", "share"]
+    header = [
+        "machine",
+        "network",
+        "images",
+        "batch",
+        "s a step",
+        "GFLOP",
+        "GFLOP/s",
+        "of a product",
+        "share",
+    ]
     return markdown(
         header,
         [
             [
+                row["hardware"]["name"],
                 row["network"],
                 "x".join(map(str, row["shape"])),
                 str(row["n_batch"]),
-                f"{row['seconds_per_step']:.2f}",
+                f"{row['seconds_per_step']:.3g}",
                 f"{row['gflop_per_step']:.0f}",
                 *(f"{row['gflop_per_second'][name]:.0f}" for name in ("step", "product")),
                 f"{row['share_of_peak']:.0%}",
@@ -127,10 +138,11 @@ def table(rows: list[dict[str, Any]]) -> str:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"steps timed [{ROUNDS}]")
-    parser.add_argument("--keep", action="store_true", help=f"write {RESULTS.name}, too")
+    parser.add_argument("--keep", action="store_true", help=f"put it into {RESULTS.name}")
     options = parser.parse_args()
     result = measure(options.rounds)
     print(json.dumps({k: v for k, v in result.items() if k != "versions"}, indent=1))
     if options.keep:
-        RESULTS.parent.mkdir(exist_ok=True)
-        RESULTS.write_text(json.dumps([result], indent=1) + "\n")
+        kept = json.loads(RESULTS.read_text()) if RESULTS.exists() else []
+        others = [row for row in kept if row["hardware"]["name"] != result["hardware"]["name"]]
+        RESULTS.write_text(json.dumps([*others, result], indent=1) + "\n")

@@ -39,9 +39,9 @@ SVHN_1000_ORIGINAL = Recipe(
         "clip_value": 0.0,
         "ema": 0.9999,
     },
-    # 4.69 s a step (benchmarks/results/implicit_step.json) without the Pi model's passes, 723 of
-    # these an epoch.
-    time="over 35 days, by the time of a step; meant for a GPU",
+    # 2.7 s a step, on an H100 0.031 s (benchmarks/results/implicit_step.json), without the Pi
+    # model's passes; 723 of these an epoch.
+    time="over 20 days, by the time of a step; meant for a GPU: on an H100 over 5 hours",
     expected="test error about 4 %",
     source="Kuleshov & Ermon, Deep hybrid models, UAI 2017",
 )
