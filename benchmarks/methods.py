@@ -2,9 +2,11 @@
 
 The control is the network of the recipe without consistency. Every variant differs from it in the
 options shown and in nothing else: same splits, seeds, batches, schedule and augmentation of
-labelled images. Compute is equal too: how many epochs a variant gets is what fits into the same
-number of seconds of training, by a short trial of each before its first run. The learning
-rate falls over the last half of these epochs, but 50 at most, so that every run is a finished one.
+labelled images. (The implicit hybrid also has its own defaults of what an adversarial game needs:
+beta 1 of 0.5, a linear schedule, no clipping and, on digits, a learning rate of 0.003.) Compute
+is equal too: how many epochs a variant gets is what fits into the same number of seconds of
+training, by a short trial of each before its first run. The learning rate falls over the last half
+of these epochs, but 50 at most, so that every run is a finished one.
 
     python benchmarks/methods.py --only digits-50    # 35 variants, 10 splits, 15 seconds each
     python benchmarks/methods.py --only digits-50 --variants control fixmatch --splits 2

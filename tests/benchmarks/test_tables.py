@@ -140,7 +140,7 @@ def test_methods_pairs_by_split() -> None:
         test = {"error": error, "log_likelihood": log_px}
         summary = {"validation": {"error": 0.0}, "test": test}
         curve = [[20.0, 0.5], [40.0, 0.0]]
-        row = {"recipe": setting.recipe, "variant": variant, "options": options}
+        row = {"setting": setting.name, "variant": variant, "options": options}
         return {**row, "summary": summary, "curve": curve}
 
     rows = [measured("control", 0, 0.1), measured("control", 1, 0.2), measured("control", 2, 0.9)]
