@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from math import exp
 from pathlib import Path
 from typing import Any
@@ -227,6 +228,22 @@ def test_the_last_weights_are_kept_where_they_are_asked_for(
     assert torch.equal(weights(run, "model.safetensors"), weights(run))
     summary = json.loads((run / "summary.json").read_text())
     assert summary["epochs"] == summary["best_epoch"] == 4, "patience is with validation still"
+
+
+@pytest.mark.parametrize(
+    ("n_labeled", "n_batch", "most"),
+    [(20, 32, 1024), (1179, 32, 1179), (20, 1200, 1200)],
+    ids=["repeated", "as many as labels", "as many as unlabelled ones"],
+)
+def test_a_labelled_batch_of_mere_copies_is_refused(
+    small: Callable[..., TrainConfig], n_labeled: int, n_batch: int, most: int
+) -> None:
+    config = small(model="semisup-cnn", n_labeled=n_labeled, n_batch=n_batch).for_model()
+    data = module.prepare(load_data("digits"), config)
+    assert module.fill_in(replace(config, n_lbl_batch=most), data, 1).n_lbl_batch == most
+    message = f"--n_lbl_batch should be at most {most}, .* found {most + 1}: .* choose a smaller"
+    with pytest.raises(ConfigError, match=message):
+        module.fill_in(replace(config, n_lbl_batch=most + 1), data, 1)
 
 
 def test_batch_sizes_and_labels(trained: Trained, turns: list[dict[str, Any]]) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from dhm import TrainConfig
 from dhm.cli import main
@@ -65,6 +67,7 @@ CASES = {
         9,
         {"model": "semisup-ali", "n_labeled": 50, "n_lbl_batch": 20, "n_batch": 200, "n_latent": 4},
     ),
+    "no auxiliary variable": (9, {"n_aux": 0}),
     "cnn, momentless": (5, {"model": "supervised-cnn", "alg": "sgd", "lr": 0.1}),
     "warm-up, K samples": (9, {"warmup": 1.5, "n_samples": 2, "rampdown": 1}),
     "consistency": (
@@ -95,6 +98,7 @@ def test_resumes_bit_identically_after_a_kill(
     trained: Trained,
     assert_same_run: Same,
     stop_at: Callable[..., Any],
+    caplog: pytest.LogCaptureFixture,
     options: dict[str, Any],
     step: int,
 ) -> None:
@@ -108,6 +112,18 @@ def test_resumes_bit_identically_after_a_kill(
     summaries = [json.loads((run / "summary.json").read_text()) for run in (whole, resumed)]
     for part in ("validation", "test", "steps", "epochs"):
         assert summaries[0][part] == summaries[1][part]
+    assert not caplog.messages, "nothing to say of what is kept"
+
+
+def test_a_checkpoint_of_before_goes_on(trained: Trained, assert_same_run: Same) -> None:
+    """Its model was safetensors, which is still read."""
+    whole = trained(logname="whole", epochs=3, rampdown=0)
+    checkpoint = trained(rampdown=0) / "checkpoint-2-0"
+    kept = torch.load(checkpoint / "pytorch_model.bin")
+    kept = {name: tensor.contiguous() for name, tensor in kept.items()}
+    save_file(kept, checkpoint / "model.safetensors")
+    (checkpoint / "pytorch_model.bin").unlink()
+    assert_same_run(whole, trained(resume=True, epochs=3, rampdown=0))
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -124,6 +140,19 @@ def test_a_signal_saves_the_step_under_way(
     assert [path.name for path in run.glob("checkpoint*")] == ["checkpoint-0-5"]
     assert signal.getsignal(number) is handler, "put back as it was"
     assert_same_run(whole, trained(resume=True))
+
+
+def test_the_command_to_go_on_with_can_be_typed(
+    trained: Trained, stop_at: Callable[..., Any], tmp_path: Path
+) -> None:
+    context = stop_at(4, lambda: os.kill(os.getpid(), signal.SIGINT))
+    with pytest.raises(KeyboardInterrupt) as stopped:
+        trained(run_dir=str(tmp_path / "other $dir"), logname="its run")
+    context.undo()
+    words = shlex.split(str(stopped.value).removeprefix("go on with: "))
+    assert words[:2] == ["dhm", "train"]
+    assert main([*words[1:], "-q"]) == 0
+    assert (tmp_path / "other $dir" / "its run" / "summary.json").exists()
 
 
 def test_a_signal_in_the_last_evaluation_is_heeded(
@@ -270,7 +299,7 @@ def damaged_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     "file",
     [
-        "model.safetensors",
+        "pytorch_model.bin",
         "optimizer.bin",
         "random_states_0.pkl",
         "custom_checkpoint_0.pkl",
@@ -306,13 +335,14 @@ def test_generators_that_are_not_restored_are_noticed(
         trained(resume=True, epochs=3, rampdown=1)
 
 
-def test_code_in_a_checkpoint_is_not_run(trained: Trained, tmp_path: Path) -> None:
+@pytest.mark.parametrize("file", ["pytorch_model.bin", "optimizer.bin", "custom_checkpoint_0.pkl"])
+def test_code_in_a_checkpoint_is_not_run(trained: Trained, tmp_path: Path, file: str) -> None:
     class Evil:
         def __reduce__(self) -> Any:
             return (Path.touch, (tmp_path / "ran",))
 
     run = trained()
-    torch.save({"epoch": Evil()}, run / "checkpoint-2-0" / "custom_checkpoint_0.pkl")
+    torch.save({"epoch": Evil()}, run / "checkpoint-2-0" / file)
     with pytest.raises(RunError, match="damaged"):
         trained(resume=True, epochs=3, rampdown=1)
     assert not (tmp_path / "ran").exists()

@@ -2,6 +2,7 @@
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from dhm.augment.registry import make_augmentation
@@ -17,7 +18,11 @@ SETTINGS = ("threshold", "teacher_decay", "vat_epsilon", "spread_every")
 
 
 def regularize(
-    model: Model, config: TrainConfig, examples: Examples, symmetric: bool
+    model: Model,
+    config: TrainConfig,
+    examples: Examples,
+    symmetric: bool,
+    class_counts: NDArray[np.float64] | None = None,
 ) -> Regularized:
     """The model with every method whose weight is above 0, and the augmentation chosen.
 
@@ -26,6 +31,7 @@ def regularize(
         config: the options, with those of the methods filled in.
         examples: those an epoch goes through; the classes of the labelled may serve as prior.
         symmetric: whether mirror images are good examples, see `Dataset`.
+        class_counts: (K,) labels of each class, where more are known than those of the examples.
 
     Raises `ConfigError` for an augmentation that does not fit the examples, or a method that the
     model cannot be used with.
@@ -33,7 +39,9 @@ def regularize(
     augmentation = make_augmentation(config.augment or "none", model.spec.shape, symmetric)
     weights = {name: weight for name in METHODS if (weight := getattr(config, name))}
     settings = {f: getattr(config, f) for f in SETTINGS}
-    prior = class_prior(config.class_prior, examples, model.n_classes)
+    if class_counts is None:
+        class_counts = examples.class_counts(model.n_classes)
+    prior = class_prior(config.class_prior, class_counts)
     binarize = bool(config.binarize)
     if binarize and weights:
         examples = binarized(examples, config.seed_data)
@@ -43,19 +51,16 @@ def regularize(
     return Regularized(model, methods, augmentation, config.rampup or 0.0, holes, binarize)
 
 
-def class_prior(name: str | None, examples: Examples, n_classes: int) -> Tensor | None:
+def class_prior(name: str | None, counts: NDArray[np.float64]) -> Tensor | None:
     """The shares (K,) of the classes: as in the labels, all the same, or None where not assumed.
 
     Example:
         >>> import numpy as np
-        >>> class_prior("labels", Examples(np.zeros((4, 1)), np.array([0, 1, 1, 1])), 2)
+        >>> class_prior("labels", np.array([1.0, 3.0]))
         tensor([0.2500, 0.7500])
     """
     if name == "uniform":
-        return torch.full((n_classes,), 1 / n_classes)
+        return torch.full((len(counts),), 1 / len(counts))
     if name == "labels":
-        known = examples.labeled
-        weight = None if examples.weight is None else examples.weight[known]
-        counts = torch.from_numpy(np.bincount(examples.y[known], weight, n_classes)).float()
-        return counts / counts.sum()
+        return torch.from_numpy(counts / counts.sum()).float()
     return None

@@ -40,6 +40,16 @@ class Examples:
         """Which examples have a label: (N,) booleans."""
         return np.not_equal(self.y, UNLABELED)
 
+    def class_counts(self, n_classes: int) -> NDArray[np.float64]:
+        """How many labels each class has, (n_classes,); examples count by their weight.
+
+        >>> Examples(np.zeros((4, 1)), np.array([0, 1, 1, -1])).class_counts(3).tolist()
+        [1.0, 2.0, 0.0]
+        """
+        known = self.labeled
+        weight = None if self.weight is None else self.weight[known]
+        return np.bincount(self.y[known], weight, n_classes).astype(np.float64)
+
     def take(self, index: NDArray[np.intp]) -> "Examples":
         """The examples at these positions, in this order; copied, unless memory-mapped."""
         weight = None if self.weight is None else self.weight[index]

@@ -4,6 +4,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
+import numpy as np
+from numpy.typing import NDArray
+
 from dhm.config import TrainConfig
 from dhm.data.binarize import binarized
 from dhm.data.dataset import Dataset, Examples
@@ -25,6 +28,8 @@ class TrainingData:
     test: Examples | None = None
     symmetric: bool = False
     """As in `Dataset`."""
+    class_counts: NDArray[np.float64] | None = None
+    """(K,) labels of each class, where more are known than these; None for those of `labeled`."""
 
     @property
     def main(self) -> Examples:

@@ -74,7 +74,9 @@ class InFolder:
         self.engine.wait_for_everyone()
         try:
             with writing(str(final)):
-                self.engine.save_state(str(temporary))
+                # Accelerate's way with safetensors takes tensors of no elements, as there are
+                # without the auxiliary variable, for shared ones and leaves them out.
+                self.engine.save_state(str(temporary), safe_serialization=False)
                 self.engine.wait_for_everyone()
                 if main:
                     temporary.rename(final)

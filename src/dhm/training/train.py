@@ -1,7 +1,9 @@
 """One training run from options to summary."""
 
 import random
+import shlex
 import shutil
+import sys
 from contextlib import suppress
 from dataclasses import fields, replace
 from math import ceil
@@ -13,7 +15,7 @@ import torch
 
 from dhm.config import TrainConfig, parse_config, read_config
 from dhm.consistency.build import regularize
-from dhm.data import load
+from dhm.data import Dataset, load
 from dhm.errors import ConfigError, RunError
 from dhm.evaluation.evaluate import evaluate
 from dhm.evaluation.pictures import learning_curves
@@ -35,6 +37,9 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
 TARGET_STEPS = 4000
+FEW_VALIDATION = 50
+LABELED_BATCH = 1024
+"""A labelled batch may be this large however few labels there are: each copy has its own noise."""
 
 # What may change when a run goes on: how long and where, not what it computes.
 FREE_ON_RESUME = {
@@ -96,6 +101,8 @@ def train(
     if not resume:
         run = on_main(engine, lambda: _make_run(run, config, overwrite))
     assert run is not None
+    if progress and not resume and engine.is_main_process:
+        _advise(dataset, data, config)
     try:
         return _train(model, data, config, engine, run, resume, progress)
     except KeyboardInterrupt:
@@ -179,7 +186,7 @@ def make_trainer(
         first, _ = next(replace(feed, process=0, n_processes=1).epoch(0))
         model.to(engine.device).initialize(first)
     # After that: methods may keep a copy of the weights.
-    objective = regularize(model, config, data.main, data.symmetric)
+    objective = regularize(model, config, data.main, data.symmetric, data.class_counts)
     trainer = Trainer(objective, feed, config, engine, recorder, show)
     _seed(config.seed + engine.process_index, engine.device)  # but noise of its own for each
     return trainer
@@ -211,6 +218,14 @@ def fill_in(config: TrainConfig, data: TrainingData, n_processes: int) -> TrainC
         raise ConfigError(
             f"--n_lbl_batch {config.n_lbl_batch} leaves some of {n_processes} processes without "
             f"work"
+        )
+    n_labels = epoch_size(data.labeled)
+    most = max(n_labels, n_batch, LABELED_BATCH)
+    if config.n_lbl_batch is not None and config.n_lbl_batch > most:
+        raise ConfigError(
+            f"--n_lbl_batch should be at most {most}, the largest of {n_labels} labels, --n_batch "
+            f"and {LABELED_BATCH}, found {config.n_lbl_batch}: a step would hold copies of the "
+            f"same labels over and over; choose a smaller one"
         )
     epochs = config.epochs or min(100, max(10, ceil(TARGET_STEPS / steps)))
     usual = _usual_rampdown(config, epochs)
@@ -305,11 +320,31 @@ def _make_run(run: RunFolder | None, config: TrainConfig, overwrite: bool) -> Ru
     return run
 
 
+def _advise(dataset: Dataset, data: TrainingData, config: TrainConfig) -> None:
+    """Say what the user may not know of the examples."""
+    n, held = int((~dataset.train.labeled).sum()), len(data.validation or ())
+    advice = []
+    if n and data.unlabeled is None:
+        advice.append(
+            f"{n:,} examples without a label are left out; --model semisup-hdgm and semisup-cnn "
+            f"learn from them, too"
+        )
+    if config.keep == "best" and held < FEW_VALIDATION:
+        advice.append(
+            f"{held} validation examples choose the weights, too few to tell one epoch from "
+            f"another; --keep last is safer, or a larger --val_size"
+        )
+    for text in advice:
+        print(f"dhm: {text}", file=sys.stderr)
+
+
 def _how_to_resume(run: RunFolder) -> str:
     if run.latest_checkpoint() is None:
         return "nothing was saved yet"
-    place = "" if str(run.path.parent) == TrainConfig.run_dir else f" --run_dir {run.path.parent}"
-    return f"go on with: dhm train --logname {run.path.name}{place} --resume"
+    words = ["dhm", "train", "--logname", run.path.name]
+    if str(run.path.parent) != TrainConfig.run_dir:
+        words += ["--run_dir", str(run.path.parent)]
+    return f"go on with: {shlex.join([*words, '--resume'])}"
 
 
 def _start_tensorboard(engine: "Accelerator", run: RunFolder, state: TrainingState) -> None:
