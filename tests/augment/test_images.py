@@ -3,6 +3,7 @@
 import time
 from dataclasses import replace
 from itertools import product
+from math import log
 
 import pytest
 import torch
@@ -86,6 +87,22 @@ def test_a_quarter_turn_turns_the_pixels_of_any_rectangle(monkeypatch: pytest.Mo
     assert turned[0, 0, 2, 4] == pytest.approx(1, abs=1e-4)
     other = {tuple(place) for place in (turned[0, 0] > 0.4).nonzero().tolist()} - {(2, 4)}
     assert other == {(0, 4)} or other == {(4, 4)}, "two pixels away, now in the column"
+
+
+@pytest.mark.parametrize(("log_scale", "shear"), [(log(2), 0.0), (0.0, 0.5)])
+def test_magnification_and_shear(
+    log_scale: float, shear: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With every draw at its upper end; where the pixels of a dot's row and column come from."""
+    monkeypatch.setattr(torch, "rand", lambda *size, device: torch.ones(size))
+    dot = torch.zeros(1, 1, 9, 9)
+    dot[0, 0, 2, 4], dot[0, 0, 4, 2] = 1.0, 0.5  # two above and two left of the middle
+    seen = replace(STILL, log_scale=log_scale, shear=shear).strong(dot)[0, 0]
+    places = {place: dot_ for place, dot_ in (((0, 4), 1.0), ((4, 0), 0.5))}
+    if shear:  # a row moves by half its distance from the middle row
+        places = {(2, 5): 1.0, (4, 2): 0.5}
+    for place, value in places.items():
+        assert seen[place] == pytest.approx(value, abs=1e-4)
 
 
 def test_mirrors_only_where_told() -> None:

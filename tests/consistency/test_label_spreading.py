@@ -82,11 +82,14 @@ def test_it_spreads_every_so_many_epochs(two: Model, make_task: Make) -> None:
     method = LabelSpreading(make_task(two, spread_every=3))
     spread_at = []
     for epoch in range(8):
-        method.q.zero_()
+        method.q.fill_(2)
         method.start_epoch(two, epoch)
-        if method.q.any():
+        if (method.q != 2).any():
             spread_at.append(epoch)
     assert spread_at == [0, 3, 6]
+    method.q.zero_()
+    method.start_epoch(two, 7)
+    assert method.q.any(), "training goes on, with examples that were not there before"
 
 
 def test_the_neighbours_are_those_of_the_model_it_is_given(
@@ -160,6 +163,23 @@ def test_many_features_are_projected_onto_their_principal_directions() -> None:
     np.testing.assert_allclose(q, spread(x, y, 2), atol=1e-3)
 
 
+def test_cosines_are_those_of_the_projections() -> None:
+    """Whatever length is left of a vector; the directions are those of numpy's decomposition."""
+    scales = np.r_[np.full(32, 2.0), np.ones(4)]
+    x = np.random.default_rng(0).normal(size=(200, 36)) * scales
+    x /= np.linalg.norm(x, axis=1, keepdims=True)
+    projected = x @ np.linalg.svd(x, full_matrices=False)[2][:32].T
+    length = np.linalg.norm(projected, axis=1, keepdims=True)
+    assert length.min() < 0.97, "or there would be nothing to tell"
+    cosine = (projected / length) @ (projected / length).T
+    graph = neighbor_graph(x.astype(np.float32)).toarray()
+    neighbours = graph > 0
+    found = graph[neighbours] / cosine[neighbours] ** 3
+    sides = found.round()  # 2 where each of the two is a neighbour of the other
+    assert set(sides) == {1, 2}
+    np.testing.assert_allclose(found, sides, rtol=1e-3)
+
+
 def test_what_no_label_reaches_stays_without(two: Model, make_task: Make, given: Make) -> None:
     """Two groups in orthogonal directions, and labels in one of them only."""
     x = np.repeat(np.eye(2, dtype=np.float32), 12, 0)
@@ -191,6 +211,10 @@ def test_with_a_prior_it_agrees_with_that_on_average(prior: list[float]) -> None
     x, y = arc()
     q = spread(x, y, 2, np.array(prior, np.float32))
     np.testing.assert_allclose(q.mean(0), prior, atol=1e-2)
+    y[:20] = 0  # the labelled count, too
+    q = spread(x, y, 2, np.array(prior, np.float32))
+    np.testing.assert_allclose(q.mean(0), prior, atol=1e-2)
+    assert abs(q[y < 0].mean(0)[0] - prior[0]) > 0.05
 
 
 def test_a_class_without_labels_gets_none() -> None:

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from dhm.consistency.base import Views
 from dhm.consistency.build import class_prior
 from dhm.consistency.entropy import Entropy
 from dhm.consistency.fixmatch import FixMatch
@@ -20,7 +21,7 @@ from dhm.consistency.mixup import Mixup
 from dhm.consistency.pi_model import PiModel
 from dhm.consistency.regularized import ramp
 from dhm.consistency.temporal_ensembling import TemporalEnsembling
-from dhm.consistency.vat import VAT, adversarial_direction, unit_scale, without_noise
+from dhm.consistency.vat import NOISE, VAT, adversarial_direction, unit_scale, without_noise
 from dhm.data.dataset import Examples
 from dhm.models.base import Batch, LatentModel, Loss, Model
 from dhm.models.registry import MODELS, model_class
@@ -129,6 +130,68 @@ def test_without_noise_only_r_makes_predictions_differ(
     assert all(module.training for module in model.modules())
 
 
+@pytest.mark.parametrize("method", [VAT, LatentVAT])
+def test_vat_predicts_without_noise(
+    method: Any, make_model: Make, make_task: Make, make_views: Make, monkeypatch: Any
+) -> None:
+    model = make_model("semisup-hdgm").train()
+    layers = [m for m in model.modules() if isinstance(m, NOISE)]
+    noisy: list[bool] = []
+    logits = Views.logits
+
+    def record(self: Views, u: Tensor, model: Any = None) -> Tensor:
+        noisy.extend(layer.training for layer in layers)
+        return logits(self, u, model)
+
+    monkeypatch.setattr(Views, "logits", record)
+    method(make_task(model))(make_views(model))
+    assert noisy and not any(noisy)
+
+
+def test_the_teacher_predicts_with_noise(
+    make_model: Make, make_task: Make, make_views: Make
+) -> None:
+    model = make_model("semisup-cnn").train()
+    method = MeanTeacher(make_task(model)).train()
+    training: list[bool] = []
+    for layer in method.teacher.modules():
+        if isinstance(layer, NOISE):
+            layer.register_forward_pre_hook(lambda layer, _: training.append(layer.training))
+    method(make_views(model))
+    assert training and all(training)
+
+
+def test_vat_finds_its_direction_in_half_precision() -> None:
+    """Gradients of predictions that are certain are below the smallest number of float16."""
+    torch.manual_seed(0)
+    weight, u = 4 * torch.randn(5, 7), torch.randn(128, 7)
+
+    def logits(v: Tensor) -> Tensor:
+        return (v @ weight.T).float()
+
+    target = logits(u).log_softmax(1)
+    certain = target.exp().amax(1) > 1 - 1e-3
+    assert certain.sum() > 40
+    torch.manual_seed(1)
+    exact = adversarial_direction(logits, u, target)
+    torch.manual_seed(1)
+    with torch.autocast("cpu", torch.float16):
+        found = adversarial_direction(logits, u, logits(u).log_softmax(1))
+    assert (found != 0).any(1)[certain].float().mean() > 0.9
+    assert torch.cosine_similarity(found, exact).median() > 0.9
+
+
+def test_latent_vat_stays_where_z_can_be(
+    make_model: Make, make_task: Make, make_views: Make
+) -> None:
+    """The z of the implicit family are within a cube."""
+    model = make_model("semisup-ali")
+    decoded: list[Tensor] = []
+    model.generator.register_forward_pre_hook(lambda module, z: decoded.append(z[0].detach()))
+    LatentVAT(make_task(model, vat_epsilon=0.5))(make_views(model))
+    assert decoded[-1].min() >= 0 and decoded[-1].max() <= 1 and (decoded[-1] == 1).any()
+
+
 def test_a_flat_prediction_has_no_direction() -> None:
     u = torch.zeros(3, 4)
     target = torch.zeros(3, 2).log_softmax(1)
@@ -220,6 +283,10 @@ def test_iic_of_a_known_joint_distribution(two: Any, make_task: Make, given: Mak
     for one, other in ((weak, strong), (strong, weak)):
         c = method(given(weak_logits=one, strong_logits=other))
         assert c.item() == pytest.approx(-expected, rel=1e-5)
+        with torch.autocast("cpu", torch.bfloat16):
+            c = method(given(weak_logits=one / 50, strong_logits=other / 50))
+        rounded = method(given(weak_logits=one / 50, strong_logits=other / 50))
+        assert c.item() == pytest.approx(rounded.item(), rel=1e-5)
     certain = (200 * torch.eye(4)).requires_grad_()
     c = method(given(weak_logits=certain, strong_logits=certain))
     assert c.item() == pytest.approx(-log(4)), "its minimum"
@@ -262,11 +329,18 @@ def test_a_class_of_prior_zero_is_never_a_label(two: Any, make_task: Make, given
 
 
 def test_class_priors() -> None:
-    labeled = Examples(np.zeros((4, 1)), np.array([0, 2, 2, 2]))
+    counts = Examples(np.zeros((5, 1)), np.array([0, 2, 2, -1, 2])).class_counts(3)
     for name, expected in {"labels": [0.25, 0, 0.75], "uniform": [1 / 3] * 3}.items():
-        prior = class_prior(name, labeled, 3)
+        prior = class_prior(name, counts)
         assert prior is not None and prior.tolist() == pytest.approx(expected)
-    assert class_prior("none", labeled, 3) is None
+    assert class_prior("none", counts) is None
+    weighted = Examples(np.zeros((3, 1)), np.array([0, 1, -1]), np.array([1.0, 3.0, 9.0]))
+    assert weighted.class_counts(3).tolist() == [1, 3, 0]
+
+
+def test_a_class_without_a_label_is_not_impossible(two: Any, make_task: Make, given: Make) -> None:
+    method = Information(make_task(two, class_prior=torch.tensor([1.0, 0.0])))
+    assert method(given(weak_logits=logits([0.5, 0.5], [0.5, 0.5]))).isfinite()
 
 
 def test_mixup_asks_for_predictions_in_between(linear: Make, make_task: Make, given: Make) -> None:

@@ -15,6 +15,7 @@ from dhm.consistency.regularized import Regularized, Weighted
 from dhm.models.base import Batch, Loss, Model
 
 Make = Callable[..., Any]
+STRENGTHS = ("rotation", "log_scale", "shear", "translation", "log_contrast")
 
 
 class TwoPlayers(Model):
@@ -144,3 +145,26 @@ def test_a_gradient_reaches_the_model_only_through_what_asks_for_it(
 ) -> None:
     views = Views(model, batch, ImageAugmentation(), weak_gradient=False)
     assert not views.weak_logits.requires_grad and views.strong_logits.requires_grad
+
+
+def test_methods_see_whole_what_the_losses_see_with_holes(
+    model: Any, batch: Batch, make_task: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Tensor] = []
+    entropy = method_class("entropy")(make_task(model))
+    forward = entropy.forward
+    monkeypatch.setattr(entropy, "forward", lambda v: (seen.append(v.inputs), forward(v))[1])
+    Regularized(model, {"entropy": Weighted(1.0, entropy)}, hide=0.9)(batch, "critic")
+    assert model.shown["critic"].x.isnan().any() and model.shown["critic"].x_unlabeled.isnan().any()
+    torch.testing.assert_close(seen[0], model.standardize(batch.main))
+
+
+def test_copies_and_predictions_are_not_rounded_in_mixed_precision(
+    make_model: Make, make_batch: Make
+) -> None:
+    """An affine map of half precision puts pixels somewhere else."""
+    model = make_model("semisup-cnn", (1, 28, 28))
+    views = Views(model, make_batch(model), ImageAugmentation(**dict.fromkeys(STRENGTHS, 0.0)))
+    with torch.autocast("cpu", torch.bfloat16):
+        torch.testing.assert_close(views.strong, views.inputs, atol=1e-5, rtol=0)
+        assert views.strong_logits.dtype == views.weak_logits.dtype == torch.float32

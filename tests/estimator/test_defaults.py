@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from dhm.config import parse_config
+from dhm.errors import ConfigError
 from dhm.estimator.defaults import Facts, choose
 from dhm.models.registry import MODELS
 from dhm.recipes import load as load_recipe
@@ -26,6 +27,14 @@ def test_every_choice_can_be_trained(
     assert config.model == model or model == "auto"
     if consistency is None:
         assert config.methods() == []
+
+
+@pytest.mark.parametrize("shape", [IMAGES, VECTORS])
+def test_without_a_classifier_there_is_nothing_to_be_consistent(shape: tuple[int, ...]) -> None:
+    config = parse_config(choose(Facts(shape, 1000, 20), {"sup_weight": 0.0}).options).for_model()
+    assert (config.sup_weight, config.methods()) == (0.0, [])
+    with pytest.raises(ConfigError, match="--vat regularises the classifier"):
+        parse_config(choose(Facts(shape, 1000, 20), {"sup_weight": 0.0}, {"vat": 1.0}).options)
 
 
 def test_few_labels_get_the_methods_of_the_recipes() -> None:

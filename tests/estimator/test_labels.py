@@ -19,7 +19,10 @@ NONE: Any = None
         ([-5, 2, -1, 2], [-5, 2], [0, 1, -1, 1]),
         ([0.0, np.nan, 2.0], [0, 2], [0, -1, 1]),
         ([True, False, True], [False, True], [1, 0, 1]),
-        (["b", "a", "-1"], ["-1", "a", "b"], [2, 1, 0]),
+        (["b", "a", "-1"], ["a", "b"], [1, 0, -1]),
+        (np.array(["b", "a", -1, ""]), ["a", "b"], [1, 0, -1, -1]),
+        (np.array(["b", "a", "-1", ""], object), ["a", "b"], [1, 0, -1, -1]),
+        (["1", "-1", "1"], ["-1", "1"], [1, 0, 1]),
         (["b", NONE, "a", float("nan"), -1], ["a", "b"], [1, -1, 0, -1, -1]),
         (np.array(["b", NONE, "a", np.nan, -1], object), ["a", "b"], [1, -1, 0, -1, -1]),
         (np.array([5, NONE, 4, np.nan, -1], object), [4, 5], [1, -1, 0, -1, -1]),
@@ -59,6 +62,14 @@ def test_signs_are_two_classes_unless_told_otherwise() -> None:
     more = np.array([1, -1, 0])
     assert find_classes(more, find_mark(more, "auto")).tolist() == [0, 1]
     assert find_classes(more, find_mark(more, None)).tolist() == [-1, 0, 1]
+
+
+def test_text_that_says_none_is_a_class_and_said_to_be() -> None:
+    y = np.array(["cat", "dog", "cat"])
+    y[2] = None  # type: ignore[call-overload]  # numpy cuts it to three letters
+    with pytest.warns(UserWarning, match="'Non' is taken for the name of a class; mark .* by -1"):
+        assert find_classes(y, -1).tolist() == ["Non", "cat", "dog"]
+    assert find_classes(["-1", "", "a"], None).tolist() == ["", "-1", "a"]
 
 
 def test_refused() -> None:

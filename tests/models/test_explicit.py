@@ -296,6 +296,26 @@ def test_more_samples_give_a_higher_bound() -> None:
     assert bounds[20].mean() > bounds[1].mean() + margin
 
 
+def test_all_samples_train() -> None:
+    """The loss is the bound of K samples, and p(y|x, z) is taken at the mean of their means."""
+    model = small_model(0.0, 1.0, n_samples=3)
+    loss = model(batch(), "hybrid")
+    assert loss.total == -loss.terms["bound"]
+    inferred = model.infer(batch().x)
+    log_px, log_ratio = model.log_weights(inferred)
+    samples = log_px + log_ratio
+    assert importance_bound(samples).mean() > samples.mean(), "of one sample they are the same"
+    model = small_model(1.0, 0.0, n_samples=3).train()
+    seen: list[Tensor] = []
+    model.classifier.register_forward_pre_hook(lambda module, given: seen.append(given[1]))
+    torch.manual_seed(0)
+    model(batch(), "hybrid")
+    torch.manual_seed(0)
+    means = model.infer(batch().x).q_z.mean
+    assert len(means) == 3 and not torch.equal(means[0], means[1])
+    torch.testing.assert_close(seen[0], means.mean(0))
+
+
 def test_the_bound_is_over_all_inputs_and_the_classifier_over_the_labelled() -> None:
     model = SemisupHDGM(small_model(1.0, 0.5).spec).eval()
     labeled, y, everything = batch().x[:5], batch().y[:5], batch().x

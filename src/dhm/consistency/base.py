@@ -77,7 +77,8 @@ class Views:
         return model.logits(model.standardize.inverse(u)).float()
 
     def _copies(self, strong: bool) -> Tensor:
-        with torch.no_grad():
+        # A map from place to place has no digits to lose to mixed precision.
+        with torch.no_grad(), torch.autocast(self.inputs.device.type, enabled=False):
             make = self.augmentation.strong if strong else self.augmentation.weak
             return make(self.inputs)
 
@@ -106,6 +107,9 @@ class ConsistencyMethod(nn.Module, ABC):
 
     weak_gradient: ClassVar[bool] = False
     """True where the gradient of C goes through `Views.weak_logits`."""
+    of_examples: ClassVar[bool] = False
+    """True where what it remembers is of the examples it was made for, and of no use with others.
+    """
 
     def __init__(self, task: Task) -> None:
         super().__init__()

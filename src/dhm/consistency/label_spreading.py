@@ -2,7 +2,7 @@
 
 import warnings
 from math import log
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import torch
@@ -40,6 +40,7 @@ class LabelSpreading(ConsistencyMethod):
         in the features of the network that is trained, and for c.
     """
 
+    of_examples: ClassVar[bool] = True
     q: Tensor
 
     def __init__(self, task: Task) -> None:
@@ -51,7 +52,7 @@ class LabelSpreading(ConsistencyMethod):
         self.register_buffer("q", torch.zeros(len(self.y), task.model.n_classes))
 
     def start_epoch(self, model: Model, epoch: int) -> None:
-        if epoch % self.every:
+        if epoch % self.every and self.q.any():  # none where training goes on with new examples
             return
         features = (predict_features if epoch else predict_inputs)(model, self.x).cpu().numpy()
         self.q.copy_(torch.from_numpy(spread(features, self.y, model.n_classes, self.prior)))

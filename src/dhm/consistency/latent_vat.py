@@ -13,8 +13,9 @@ from dhm.nn.batch_norm import statistics_kept
 class LatentVAT(ConsistencyMethod):
     """C = E KL(p(y|g(z)) || p(y|g(z + r))), z = e(x), for the r of a given size that maximises it.
 
-    What is compared stays on the inputs that the generator g can draw. Only the classifier is
-    trained: z and both inputs are taken as they are. The size of r is as in `VAT`.
+    What is compared stays on the inputs that the generator g can draw: the nearest z + r that p(z)
+    can. Only the classifier is trained: z and both inputs are taken as they are. The size of r is
+    as in `VAT`.
 
     References:
         Miyato et al., Virtual adversarial training, TPAMI 2018, for r; here in the latent space.
@@ -39,5 +40,5 @@ class LatentVAT(ConsistencyMethod):
                 target = views.logits(model.decode(z)).log_softmax(1)
             d = adversarial_direction(lambda z: views.logits(model.decode(z)), z, target)
             with torch.no_grad():
-                perturbed = model.decode(z + self.epsilon * d)
+                perturbed = model.decode(model.inside(z + self.epsilon * d))
             return divergence(target, views.logits(perturbed))

@@ -22,6 +22,7 @@ class TemporalEnsembling(ConsistencyMethod):
     """
 
     weak_gradient: ClassVar[bool] = True
+    of_examples: ClassVar[bool] = True
     sums: Tensor
     counts: Tensor
 

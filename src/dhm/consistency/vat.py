@@ -12,6 +12,9 @@ from dhm.nn.layers import Dropout, GaussianNoise
 
 XI = 0.01
 """Size of the first, random perturbation, as that of epsilon."""
+SCALE = 2.0**16
+"""What the divergence is multiplied by for its gradient: float16 has no number below 6e-8, and the
+gradients of predictions that are certain are."""
 NOISE = (Dropout, GaussianNoise, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
 """Layers that make something else of the same input each time."""
 
@@ -52,9 +55,9 @@ def adversarial_direction(logits: Callable[[Tensor], Tensor], u: Tensor, target:
     """
     d = (XI * unit_scale(torch.randn_like(u))).requires_grad_()
     with torch.enable_grad():
-        change = divergence(target, logits(u + d))
+        change = SCALE * divergence(target, logits(u + d))
         (gradient,) = torch.autograd.grad(change, d)
-    return unit_scale(gradient)
+    return unit_scale(gradient.nan_to_num(0.0, 0.0, 0.0))  # too large a one has no direction left
 
 
 def unit_scale(d: Tensor) -> Tensor:

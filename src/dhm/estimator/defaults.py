@@ -111,7 +111,8 @@ def choose(facts: Facts, given: Mapping[str, Any], consistency: Any = "auto") ->
     if methods:
         options |= methods
         reasons |= dict.fromkeys(methods, "as given")
-    if consistency == "auto" and facts.few_labels and model.uses_unlabeled:
+    classifies = options.get("sup_weight") != 0  # or there is nothing to be consistent
+    if consistency == "auto" and facts.few_labels and model.uses_unlabeled and classifies:
         methods = IMAGES if facts.images else TABLES
         own = model.options["small"]
         take(f"few labels, {kind}", **methods)

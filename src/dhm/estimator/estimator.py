@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 from accelerate.utils import send_to_device
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted
 
-from dhm.config import TrainConfig, parse_config
+from dhm.config import MAX_SEED, TrainConfig, parse_config
 from dhm.consistency.registry import METHODS
 from dhm.data import UNLABELED, Dataset, Examples, split_validation
 from dhm.errors import ConfigError, DataError, RunError
@@ -39,7 +39,7 @@ from dhm.nn.device import find_device
 from dhm.nn.generators import lent
 from dhm.training.data import TrainingData, training_data
 from dhm.training.feed import drawn
-from dhm.training.in_memory import private_generators, train_in_memory
+from dhm.training.in_memory import Past, private_generators, train_in_memory
 from dhm.training.recording import Row
 
 MANY_LABELS = 500
@@ -114,7 +114,8 @@ class HybridClassifier(Answers):
     history_: list[Row]
     n_iter_: int
     _options: TrainConfig
-    _optimizers: dict[str, Any] | None
+    _past: Past
+    _class_counts: list[float]
 
     def __init__(
         self,
@@ -203,9 +204,16 @@ class HybridClassifier(Answers):
             seed = self._draw_seed() if fresh else self.seed_
             if validation is None and (fraction := self._fraction(examples)):
                 examples, validation = split_validation(examples, fraction, seed)
+            if validation is None and self.patience is not None:
+                warnings.warn(
+                    "patience: no weights are better than others without validation examples; "
+                    "give validation_fraction or validation_data, or leave patience out",
+                    stacklevel=2,
+                )
             config = self._choose(examples, validation, seed, None if fresh else self.model_.spec)
             interrupted = self._train(examples, validation, config, fresh)
             self._hold_out(validation)
+            self._class_counts = examples.class_counts(len(self.classes_)).tolist()
             self._memory = Memory().add(examples, seed)
         if interrupted:
             raise KeyboardInterrupt
@@ -237,20 +245,28 @@ class HybridClassifier(Answers):
                 )
         with self._as_before_if_it_fails():
             examples = self._examples(X, y, sample_weight, None, learn=fresh, classes=classes)
+            past = None if fresh else self._past
             seed = self._draw_seed()
+            if past is not None:  # the same in every call, of a `random_state` that is a number
+                seed = int(np.random.default_rng((seed, past.epochs)).integers(MAX_SEED))
             options = self._choose(examples, None, seed, None) if fresh else self._options
-            # The last part of a stream may be shorter than a batch.
-            n_batch = None if options.n_batch is None else min(options.n_batch, len(examples))
-            config = replace(
-                options, seed=seed, n_batch=n_batch, epochs=1, rampdown=0, ema=0.0, patience=None
-            )
-            optimizers = getattr(self, "_optimizers", None)
-            interrupted = self._train(examples, None, config, fresh, optimizers)
+            # A class without a label as yet is not thought impossible.
+            counts = np.ones(len(self.classes_)) if past is None else np.array(self._class_counts)
+            counts = counts + examples.class_counts(len(counts))
+            # The last part of a stream may be shorter than a batch, and batch normalisation has no
+            # statistics of one example.
+            shown = examples if len(examples) > 1 else examples.take(np.array([0, 0]))
+            n_batch = None if options.n_batch is None else min(options.n_batch, len(shown))
+            epochs = 1 if past is None else past.epochs + 1
+            config = replace(options, seed=seed, n_batch=n_batch, epochs=epochs)
+            config = replace(config, rampdown=0, ema=0.0, patience=None)
+            interrupted = self._train(shown, None, config, fresh, past, counts)
             held = None if fresh else self._held_out
             if held is not None:  # what this call has shown the model is held out no more
                 old, now = (digests(part.x.astype(np.float32)) for part in (held, examples))
                 held = held.take(np.flatnonzero(~np.isin(old, now)))
             self._options = options  # the next part may be longer
+            self._class_counts = counts.tolist()
             self._hold_out(held)
             self._memory = (Memory() if fresh else self._memory).add(examples, seed)
         if interrupted:
@@ -400,10 +416,12 @@ class HybridClassifier(Answers):
         validation: Examples | None,
         config: TrainConfig,
         fresh: bool,
-        optimizers: Mapping[str, Any] | None = None,
+        past: Past | None = None,
+        class_counts: NDArray[np.float64] | None = None,
     ) -> bool:
         """Train, and return whether Ctrl-C ended it early."""
-        data = replace(training_data(examples, validation, config), symmetric=self.symmetric)
+        data = training_data(examples, validation, config)
+        data = replace(data, symmetric=self.symmetric, class_counts=class_counts)
         with private_generators(config.seed, find_device(config.device)):
             model = self._new_model(data, config) if fresh else self.model_
             outcome = train_in_memory(
@@ -411,13 +429,13 @@ class HybridClassifier(Answers):
                 data,
                 config,
                 fresh=fresh,
-                optimizers=optimizers,
+                past=past,
                 on_epoch=self._on_epoch,
                 progress=bool(self.verbose),
             )
         if outcome.interrupted and not outcome.history:
             raise KeyboardInterrupt
-        self.model_, self._options, self._optimizers = model, config, outcome.optimizers
+        self.model_, self._options, self._past = model, config, outcome.past
         self.history_ = ([] if fresh else self.history_) + outcome.history
         self.n_iter_ = len(self.history_)
         self.seed_ = config.seed
@@ -531,8 +549,16 @@ class HybridClassifier(Answers):
                 f"{folder} is damaged: its classes are {estimator.classes_.tolist()}, those of its "
                 f"model {list(model.spec.classes)}"
             )
+        # A file from before counts were kept has none.
+        counts = getattr(estimator, "_class_counts", None) or [1.0] * len(estimator.classes_)
+        if len(counts) != len(estimator.classes_) or not all(
+            isinstance(n, float) and n >= 0 for n in counts
+        ):
+            raise RunError(f"{folder} is damaged: its classes have {counts} labels")
+        estimator._class_counts = counts
         estimator.model_ = model
-        estimator._optimizers = estimator._held_out = estimator._detector = None
+        estimator._past = Past(estimator.n_iter_)
+        estimator._held_out = estimator._detector = None
         estimator._memory = Memory()
         if judges:
             try:
@@ -546,7 +572,7 @@ class HybridClassifier(Answers):
         if "model_" in state:
             state["model_"] = storage.pack(state["model_"])
             # To be read where there is no GPU.
-            state["_optimizers"] = send_to_device(state["_optimizers"], "cpu")
+            state["_past"] = send_to_device(state["_past"], "cpu")
             # Made again when asked for, unless what it is made of was not saved.
             detector, again = state["_detector"], state["_memory"].examples is not None
             state["_detector"] = None if detector is None or again else detector.parts
@@ -563,6 +589,7 @@ class HybridClassifier(Answers):
 _FITTED = (
     *("chosen_", "history_", "n_iter_", "n_features_in_"),
     *("seed_", "unlabeled_", "_n_features_out", "_calibrates", "_held_out_gaps"),
+    "_class_counts",
 )
 """What a fit leaves that is plain data."""
 

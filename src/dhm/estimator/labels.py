@@ -1,5 +1,6 @@
 """Labels of any type to class indices, where some examples have none."""
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,11 @@ from sklearn.utils.multiclass import check_classification_targets
 from dhm.data.dataset import UNLABELED
 from dhm.errors import ConfigError, DataError
 
-SIGNS = {-1, 1}
+SIGNS = ({-1, 1}, {"-1", "1"})
+TEXT = ("-1", "")
+"""What marks an example without a label among names: numpy makes text of a -1 among these."""
+NAMELESS = {"none", "non", "nan", "null", "<na>"}
+"""What a missing label is called once it is text, cut to the length of the others perhaps."""
 STRANGE = -2
 """The index of a label that is not among the classes."""
 
@@ -46,7 +51,7 @@ def find_mark(y: Any, unlabeled: Any) -> int | None:
         return None
     if isinstance(unlabeled, str) and unlabeled == "auto":
         values, known = _split(y, None)
-        signs = known.any() and set(values[known].tolist()) == SIGNS
+        signs = known.any() and set(values[known].tolist()) in SIGNS
         return None if signs else UNLABELED
     if isinstance(unlabeled, int | np.integer) and unlabeled == UNLABELED:
         return UNLABELED
@@ -74,6 +79,12 @@ def find_classes(y: Any, mark: int | None) -> NDArray[Any]:
         raise DataError(
             f"y: expected labels of at least two classes, found {found} ({n} of {len(known)} "
             f"examples are unlabelled)"
+        )
+    if strange := [name for name in classes.tolist() if str(name).lower() in NAMELESS]:
+        warnings.warn(
+            f"y: {strange[0]!r} is taken for the name of a class; mark examples without a label "
+            f"by -1",
+            stacklevel=2,
         )
     return classes
 
@@ -129,6 +140,8 @@ def _split(y: Any, mark: int | None) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         known &= ~np.isnan(values)
     if mark is not None and values.dtype.kind in "if":
         known &= values != mark
+    if mark is not None and values.dtype.kind in "UT":
+        known &= ~np.isin(values, TEXT)
     return values, known
 
 
@@ -136,7 +149,7 @@ def _is_known(value: Any, mark: int | None) -> bool:
     if value is None:
         return False
     try:
-        if mark is not None and not isinstance(value, str) and value == mark:
+        if mark is not None and (value in TEXT if isinstance(value, str) else value == mark):
             return False
         return bool(value == value)  # NaN differs from itself
     except TypeError:  # pandas.NA has no truth value

@@ -91,4 +91,5 @@ def array_from_json(stored: Mapping[str, Any]) -> Any:
     dtype = np.dtype(stored["dtype"])
     if dtype.kind not in "biufUO":
         raise ValueError(f"unexpected type {dtype}")
-    return np.array(stored["values"], dtype)
+    # Text is as long as it is: the length in the type of a file is nothing to make room for.
+    return np.array(stored["values"], np.str_ if dtype.kind == "U" else dtype)

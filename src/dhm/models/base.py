@@ -196,6 +196,10 @@ class LatentModel(Model):
         """
         return self.sample_prior(n), torch.zeros(n, device=self.standardize.scale.device)
 
+    def inside(self, z: Tensor) -> Tensor:
+        """z, (..., n_latent), moved to the nearest points that p(z) can draw."""
+        return z
+
     def path(self, start: Tensor, end: Tensor, t: Tensor) -> Tensor:
         """z at the fractions t (T,) of the way between two, (T, n_latent), likely under the prior.
 

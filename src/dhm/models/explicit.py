@@ -7,8 +7,10 @@ Maximised, per example, with L the labelled inputs and U the unlabelled ones:
 
 With a prior that knows of classes, p(z) = sum_y p(y) p(z|y), the generative part is one of x and y:
 labelled inputs add unsup_weight E_L E_q log p(y|z), which makes their G, as it stands here, a bound
-of log p(x, y). (With K > 1 samples the sum would be none, as log p(y|z) is not importance-weighted:
-the options refuse that.)
+of log p(x, y). It is a mean over L, so few labels weigh as much in J as many do, where a sum over
+all examples would let them vanish (as the classifier's term of Kingma et al., 2014). (With K > 1
+samples the sum would be no bound, as log p(y|z) is not importance-weighted: the options refuse
+that.)
 
 sup_weight = 0 is exactly the generative model, unsup_weight = 0 exactly the classifier. With
 `detach_z` the gradient that is followed is not all of J's: that of log p(y|x, z) ends at z.

@@ -169,6 +169,9 @@ class SemisupALI(LatentModel):
     def decode(self, z: Tensor) -> Tensor:
         return self.generator(z)
 
+    def inside(self, z: Tensor) -> Tensor:
+        return z.clamp(0, 1)
+
     def sample_prior(self, n: int) -> Tensor:
         return torch.rand(n, self.n_latent, device=self.standardize.scale.device)
 

@@ -77,8 +77,14 @@ def _accelerator(device: str, precision: str) -> "Accelerator":
                 log_with="tensorboard",
                 # The run's folder takes this place once it is made.
                 project_config=ProjectConfiguration(logging_dir="."),
-                # A term of weight zero leaves its parameters without a gradient.
-                kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
+                kwargs_handlers=[
+                    # A term of weight zero leaves its parameters without a gradient. Buffers, such
+                    # as methods' tables of all examples, are too large to send with every step:
+                    # they are kept alike, or made alike at the end of an epoch.
+                    DistributedDataParallelKwargs(
+                        find_unused_parameters=True, broadcast_buffers=False
+                    )
+                ],
             )
     except ValueError as error:  # a precision the device lacks
         raise ConfigError(f"--precision {precision}: {error}") from error

@@ -18,13 +18,24 @@ from dhm.training.recording import InMemory, Row
 from dhm.training.train import fill_in, make_trainer
 
 
+class Past(NamedTuple):
+    """What training goes on from, beside the weights."""
+
+    epochs: int
+    """How many were trained: ramps do not begin again."""
+    optimizers: Mapping[str, Any] = {}
+    """Their states, by player."""
+    methods: Mapping[str, Any] = {}
+    """The states of consistency methods, but of those that are of the examples trained on."""
+
+
 class Outcome(NamedTuple):
     """What training leaves beside the weights."""
 
     history: list[Row]
     """A row for each epoch."""
-    optimizers: dict[str, Any]
-    """The optimisers' states, to go on with."""
+    past: Past
+    """To go on from."""
     interrupted: bool
     """Whether Ctrl-C ended it early."""
 
@@ -36,7 +47,7 @@ def train_in_memory(
     config: TrainConfig,
     *,
     fresh: bool = True,
-    optimizers: Mapping[str, Any] | None = None,
+    past: Past | None = None,
     on_epoch: Callable[[Row], bool] = lambda row: False,
     progress: bool = False,
 ) -> Outcome:
@@ -50,7 +61,7 @@ def train_in_memory(
         data: what it is trained on; without validation examples the last weights are the best.
         config: options that `TrainConfig.for_model` made whole, as far as it can.
         fresh: whether the weights are new, and may be adapted to the data before the first step.
-        optimizers: the states to go on with.
+        past: what to go on from; the options' epochs count those in it.
         on_epoch: called after each epoch with its figures; true ends training.
         progress: whether to print a line an epoch.
 
@@ -60,9 +71,14 @@ def train_in_memory(
     config = fill_in(config, data, engine.num_processes)
     recorder = InMemory(on_epoch)
     trainer = make_trainer(model, data, config, engine, recorder, fresh=fresh, progress=progress)
-    for name, state in (optimizers or {}).items():
-        # A copy: the optimiser would write into the tensors of the states it is given.
-        trainer.optimizers[name].optimizer.load_state_dict(copy.deepcopy(state))
+    methods = trainer.objective.methods
+    if past is not None:
+        trainer.state.epoch = past.epochs
+        for name, state in past.optimizers.items():
+            # A copy: the optimiser would write into the tensors of the states it is given.
+            trainer.optimizers[name].optimizer.load_state_dict(copy.deepcopy(state))
+        for name in past.methods.keys() & methods.keys():
+            methods[name].load_state_dict(past.methods[name])
     interrupted = False
     try:
         trainer.fit()
@@ -71,8 +87,12 @@ def train_in_memory(
     if recorder.kept is not None:
         model.load_state_dict(recorder.kept)
     model.eval()
-    states = {name: made.optimizer.state_dict() for name, made in trainer.optimizers.items()}
-    return Outcome(recorder.history, states, interrupted)
+    past = Past(
+        trainer.state.epoch,
+        {name: made.optimizer.state_dict() for name, made in trainer.optimizers.items()},
+        {n: method.state_dict() for n, method in methods.items() if not method.of_examples},
+    )
+    return Outcome(recorder.history, past, interrupted)
 
 
 @contextmanager

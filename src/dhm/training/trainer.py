@@ -3,6 +3,7 @@
 import signal
 import threading
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -94,7 +95,10 @@ class Trainer:
             name: engine.prepare(self._make_optimizer(parameters))
             for name, parameters in self.players.items()
         }
-        self.wrapped = engine.prepare(self.objective)
+        with warnings.catch_warnings():
+            # Accelerate does not know torch's new name of this option yet.
+            warnings.filterwarnings("ignore", "`broadcast_buffers`", FutureWarning)
+            self.wrapped = engine.prepare(self.objective)
         self.average: MovingAverage | None = None
         if config.ema:
             self.average = MovingAverage(self.model, config.ema)
@@ -247,7 +251,7 @@ class Trainer:
         clock = time.perf_counter()
         if self.engine.num_processes > 1:
             # Statistics are of each process's own share; those that are saved are the first's.
-            broadcast(list(self.trained.buffers()))
+            broadcast([*self.model.buffers(), *self.trained.buffers()])
         self._refresh_statistics()
         n_samples = 1 if self.model.has_density else 0
         figures: dict[str, float | None] = {}
