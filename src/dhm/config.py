@@ -49,6 +49,7 @@ def option(
     model: bool = False,
     used_by: Iterable[str] = (),
     place: bool = False,
+    none: str | None = None,
 ) -> Any:
     """A field of `TrainConfig`.
 
@@ -66,6 +67,7 @@ def option(
         model: an option some models do not have; its default is then the model's.
         used_by: the weights of which one must be above 0 for it to mean anything.
         place: says where a run lies, not what it computes: left out of `config.yaml`.
+        none: the word for None, where a recipe's own value may have to give way to it.
     """
     return field(default=default, metadata={k: v for k, v in locals().items() if k != "default"})
 
@@ -95,9 +97,10 @@ class TrainConfig:
     )
     n_labeled: int | None = option(
         None,
-        "use the labels of only this many examples, balanced over the classes [all]",
+        "use the labels of only this many examples, balanced over the classes, or `all` [all]",
         group="data",
         low=1,
+        none="all",
     )
     count: int | None = option(
         None, "the same as a number of labels of each class", group="data", low=1
@@ -508,6 +511,8 @@ def changed(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, 
     merged = {**values, **changes}
     twins = {"count": "n_labeled", "n_labeled": "count"}
     gone = {twin for name, twin in twins.items() if changes.get(name) is not None}
+    if "n_labeled" in changes:  # all of them, too
+        gone.add("count")
     if changes.get("alg") == "sgd":
         gone |= {"b1", "b2"}
     for f in fields(TrainConfig):
@@ -523,11 +528,16 @@ def from_words(words: Mapping[str, Any]) -> dict[str, Any]:
     Example:
         >>> from_words({"epochs": "3", "lr": "1e-3", "precision": "no"})
         {'epochs': 3, 'lr': 0.001, 'precision': 'no'}
+        >>> from_words({"n_labeled": "all"})
+        {'n_labeled': None}
     """
     by_name = {f.name: f for f in fields(TrainConfig)}
     values: dict[str, Any] = {}
     for name, word in words.items():
         kind = option_type(by_name[name])[0] if name in by_name else str
+        if name in by_name and word is not None and word == by_name[name].metadata["none"]:
+            values[name] = None
+            continue
         try:
             convert = _truth if kind is bool else kind
             values[name] = convert(word) if isinstance(word, str) else word

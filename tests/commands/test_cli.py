@@ -18,6 +18,7 @@ from PIL import Image
 
 from dhm import TrainConfig
 from dhm.cli import main
+from dhm.commands.common import print_summary
 from dhm.consistency.registry import METHODS
 
 SMALL = ["--n-labeled", "100", "-e", "1", "--n-eval-samples", "2", "--picture-every", "0", "-q"]
@@ -302,19 +303,65 @@ def test_sample_draws_classes_and_ways_between_inputs(
     assert "cannot write" in fails("sample", run, "-n", 2, "-o", "/proc/x/a.npy")
 
 
-def test_data_says_what_there_is(
-    capsys: pytest.CaptureFixture[str], fails: Callable[..., str]
-) -> None:
-    assert main(["data", "digits"]) == 0
-    out = capsys.readouterr().out
-    assert "1348" in out and "digits.png" in out
-    with Image.open("digits.png") as image:
-        image.load()
-    assert "digits.png exists" in fails("data", "digits")
+def test_data_says_what_there_is(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("digits.png").write_text("an older picture")
+    for _ in range(2):
+        assert main(["data", "digits"]) == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert lines[:2] == ["name     digits", "shape    1x8x8"]
+        assert lines[4] == "missing  0.00%"
+        table = [line.split() for line in lines[6:-1]]
+        assert table[:2] == [["class", "train", "test"], ["0", "133", "45"]]
+        assert table[-2:] == [["unlabelled", "0", "0"], ["all", "1,348", "449"]]
+        assert len(table) == 13 and len({len(line) for line in lines[6:-1]}) == 1
+        assert lines[-1] == "picture in digits.png"
+        with Image.open("digits.png") as image:
+            image.load()
     # What was asked for is said even where the picture cannot be written.
     assert main(["data", "digits", "-o", "/proc/x/d.png"]) == 2
     out, err = capsys.readouterr()
-    assert "1348" in out and "cannot write" in err and err.count("\n") == 1
+    assert "1,348" in out and "cannot write" in err and err.count("\n") == 1
+    assert "picture" not in out
+
+
+@pytest.mark.parametrize(
+    ("n_missing", "said"), [(0, "0.00%"), (1, "less than 0.01%"), (5000, "12.50%")]
+)
+def test_data_says_what_is_unlabelled_and_missing(
+    capsys: pytest.CaptureFixture[str], n_missing: int, said: str
+) -> None:
+    x = np.random.default_rng(0).normal(size=(4000, 10)).astype(np.float32)
+    x.flat[:n_missing] = np.nan
+    np.savez("mine.npz", x=x[:3000], y=np.array(["ant", "bee"])[np.arange(3000) % 2],
+             x_test=x[3000:3900], y_test=np.array(["ant", "bee"])[np.arange(900) % 2],
+             x_unlabeled=x[3900:])  # fmt: skip
+    assert main(["data", "mine.npz"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert f"missing  {said}" in lines
+    assert [line.split() for line in lines[6:-1]] == [
+        ["class", "train", "test"],
+        ["ant", "1,500", "450"],
+        ["bee", "1,500", "450"],
+        ["unlabelled", "100", "0"],
+        ["all", "3,100", "900"],
+    ]
+
+
+def test_the_picture_of_data_replaces_none_of_them(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for i in range(8):
+        path = Path("photos", "cat" if i % 2 else "dog", f"{i}.png")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.full((8, 8), i, np.uint8)).save(path)
+    before = Path("photos/dog/0.png").read_bytes()
+    assert main(["data", "photos", "-o", "photos/dog/0.png"]) == 2
+    assert "photos/dog/0.png is one of the inputs" in capsys.readouterr().err
+    assert Path("photos/dog/0.png").read_bytes() == before
+    monkeypatch.chdir("photos")
+    for _ in range(2):  # the picture lies beside the folders of the classes
+        assert main(["data", "."]) == 0
+        assert capsys.readouterr().out.endswith("picture in photos.png\n")
 
 
 # A value of each option that is not its default, for a run of semisup-hdgm.
@@ -438,9 +485,67 @@ def test_a_run_prints_its_table(capsys: pytest.CaptureFixture[str]) -> None:
     assert err.count("\n") == 1 and err.startswith("epoch 1/1  validation error")
     lines = out.splitlines()
     assert lines[0].startswith("digits, supervised-hdgm (small network, ")
-    assert lines[1].split() == ["error", "nll", "ece", "log", "p(x)"]
-    assert [line.split()[0] for line in lines[2:4]] == ["validation", "test"]
-    assert lines[4] == "run folder: runs/digits-supervised-hdgm"
+    assert lines[1] == "100 labels, 135 validation and 449 test examples"
+    assert lines[2].split() == ["error", "nll", "ece", "log", "p(x)"]
+    assert [line.split()[0] for line in lines[3:5]] == ["validation", "test"]
+    assert lines[5] == "run folder: runs/digits-supervised-hdgm"
+
+
+def test_a_run_says_what_it_makes_of_its_examples(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    y = np.arange(400) % 4
+    y[100:] = -1
+    np.savez("few.npz", x=np.random.default_rng(0).normal(size=(400, 5)).astype("f4"), y=y)
+    words = ["train", "--dataset", "few.npz", "--network", "small", "-e", "1"]
+    n_test, n_val = 25, 8
+    assert main([*words, "--model", "softmax"]) == 0
+    out, err = capsys.readouterr()
+    assert f"\n67 labels, {n_val} validation and {n_test} test examples\n" in out
+    assert "dhm: 300 examples without a label are left out; --model semisup-hdgm" in err
+    assert f"dhm: {n_val} validation examples choose the weights, too few" in err
+    semisup = [*words, "--model", "semisup-mlp", "--keep", "last"]
+    assert main([*semisup, "--n_labeled", "20"]) == 0
+    out, err = capsys.readouterr()
+    assert "\n20 labels of 367 examples, " in out and "dhm: " not in err
+    assert main([*semisup, "--recipe", "digits-20", "--network", "small", "--augment", "table",
+                 "--n_labeled", "all", "--val_size", "8"]) == 0  # fmt: skip
+    assert "\n67 labels of 367 examples, " in capsys.readouterr().out
+
+
+def table_of(capsys: pytest.CaptureFixture[str], **figures: float | None) -> list[str]:
+    what = {"dataset": "digits", "model": "m", "network": "small", "parameters": 1, "n_test": 2}
+    print_summary({**what, "test": figures})
+    return capsys.readouterr().out.splitlines()[2:]
+
+
+def test_usual_figures_stand_in_the_table_as_in_the_readme(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    figures = {"error": 0.0156, "nll": 0.0510, "ece": 0.0114, "log_likelihood": -25.39}
+    assert table_of(capsys, **figures) == [
+        "               error      nll      ece    log p(x)",
+        "test           1.56%   0.0510   0.0114      -25.39",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("nll", "log_px", "cells"),
+    [
+        (415200.625, -20317706240.0, ["415201", "-2.03e+10"]),
+        (1234.5678, -1234567.89, ["1234.57", "-1234567.89"]),
+        (12345678.0, 1.5e300, ["1.23e+07", "1.5e+300"]),
+        (float("inf"), float("nan"), ["inf", "nan"]),
+        (1e100, -1e100, ["1e+100", "-1e+100"]),
+    ],
+)
+def test_large_figures_do_not_run_together(
+    capsys: pytest.CaptureFixture[str], nll: float, log_px: float, cells: list[str]
+) -> None:
+    heading, row = table_of(capsys, error=1.0, nll=nll, ece=0.8963, log_likelihood=log_px)
+    assert row.split() == ["test", "100.00%", cells[0], "0.8963", cells[1]]
+    assert len(row) == len(heading)
 
 
 def run_python(code: str) -> subprocess.CompletedProcess[str]:

@@ -138,10 +138,10 @@ def test_figures_that_do_not_exist_are_not_shown(
     out, err = capsys.readouterr()
     assert err.startswith("epoch 1/1  training loss ")
     assert "no figures: neither p(y|x) nor a density was trained" in out
-    assert "error" not in out and "validation" not in out
+    assert "error" not in out and "\nvalidation" not in out
     options = "--sup_weight 0 --unsup_weight 1 --n_labeled 50 --n_eval_samples 2"
     assert main(["train", *options.split(), "-e", "1", "--picture_every", "0", "-q"]) == 0
-    _, header, *rows, _ = capsys.readouterr().out.splitlines()
+    _, _, header, *rows, _ = capsys.readouterr().out.splitlines()
     assert header.split() == ["log", "p(x)"]
     assert [row.split()[0] for row in rows] == ["test"], "no row is empty"
 

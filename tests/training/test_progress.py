@@ -3,6 +3,7 @@
 import io
 import os
 import pty
+import re
 import sys
 import termios
 from collections.abc import Callable, Iterator
@@ -84,6 +85,46 @@ def test_the_time_left_is_that_of_a_resumed_run(terminal: Callable[[int], Termin
     run(show, steps=0)
     assert show.bar.initial == show.bar.n == 2000 and show.bar.total == 12000
     assert "epoch  3/12  validation error 11.85%" in found.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("columns", "line"),
+    [
+        (
+            120,
+            "epoch  3/12  validation error 11.85% nll 0.915  training loss 2.7 nll_y 2.29 "
+            "error 86.54% bound -40.3  1234 examples/s",
+        ),
+        (
+            100,
+            "epoch  3/12  validation error 11.85% nll 0.915  training loss 2.7 nll_y 2.29  "
+            "1234 examples/s",
+        ),
+        (
+            85,
+            "epoch  3/12  validation error 11.85% nll 0.915  training loss 2.7  1234 examples/s",
+        ),
+        (80, "epoch  3/12  validation error 11.85% nll 0.915  training loss 2.7"),
+        (60, "epoch  3/12  validation error 11.85% nll 0.915"),
+        (40, "epoch  3/12  validation error 11.85%"),
+        (20, "epoch  3/12"),
+        (5, "epoch  3/12"),
+    ],
+)
+def test_a_narrow_terminal_shows_whole_terms(
+    terminal: Callable[[int], Terminal], columns: int, line: str
+) -> None:
+    found = terminal(columns)
+    run(Progress(), steps=0)
+    assert line in re.split("[\r\n]", found.getvalue())
+
+
+def test_a_terminal_that_does_not_know_its_width_shows_all(
+    terminal: Callable[[int], Terminal],
+) -> None:
+    found = terminal(0)
+    run(Progress(), steps=0)
+    assert "log_px -39  1234 examples/s\n" in found.getvalue()
 
 
 def test_elsewhere_there_is_a_line_an_epoch(capsys: pytest.CaptureFixture[str]) -> None:

@@ -70,12 +70,26 @@ def png(name: str) -> Path:
 
 
 def _cell(value: float | None, form: str) -> str:
-    """A figure in its column; empty where the model has none."""
-    return " " * _width(form) if value is None else format(value, form)
+    """A figure in its column, after a blank at least; empty where the model has none."""
+    width = _width(form)
+    # Figures of a run that went wrong may be too large for their column: fewer digits will do.
+    texts = [] if value is None else [format(value, f).strip() for f in (form, ".6g", ".3g")]
+    text = next((t for t in texts if len(t) < width), texts[-1] if texts else "")
+    return f" {text}".rjust(width)
 
 
 def _width(form: str) -> int:
     return int(form[1:].partition(".")[0])
+
+
+def _examples(summary: dict[str, Any]) -> str:
+    """How many examples taught, chose and test the model."""
+    test = f"{summary['n_test']:,} test examples"
+    if "n_train" not in summary:  # where a finished model is evaluated
+        return test
+    n, n_labeled = summary["n_train"], summary["n_labeled"]
+    of = f" of {n:,} examples" if n > n_labeled else ""
+    return f"{n_labeled:,} labels{of}, {summary['n_validation']:,} validation and {test}"
 
 
 def print_summary(summary: dict[str, Any]) -> None:
@@ -83,8 +97,9 @@ def print_summary(summary: dict[str, Any]) -> None:
     parts = [part for part in ("validation", "test") if part in summary]
     print(
         f"{summary['dataset']}, {summary['model']} ({summary['network']} network, "
-        f"{summary['parameters']:,} weights), {summary['n_test']:,} test examples"
+        f"{summary['parameters']:,} weights)"
     )
+    print(_examples(summary))
     columns = [
         (name, heading, form)
         for name, heading, form in (

@@ -59,19 +59,37 @@ class Progress:
         """After each epoch."""
         if not self.show:
             return
-        train = {k.removeprefix("train_"): v for k, v in row.items() if k.startswith("train_")}
-        validation = {k.removeprefix("val_"): v for k, v in row.items() if k.startswith("val_")}
-        validation.pop("ece", None)
-        # A generative part without density has nothing to say of validation examples.
-        said = f"  validation {format_terms(validation)}" if validation else ""
-        line = (
-            f"epoch {row['epoch']:>{len(str(self.n_epochs))}}/{self.n_epochs}{said}"
-            f"  training {format_terms(train)}  {row['examples_per_second']:.0f} examples/s"
-        )
         if self.bar is None:
-            print(line, file=sys.stderr, flush=True)
+            print(_epoch_line(row, self.n_epochs), file=sys.stderr, flush=True)
         else:
-            self.bar.write(line[: self.bar.ncols], file=sys.stderr)
+            self.bar.write(_epoch_line(row, self.n_epochs, self.bar.ncols or 0), file=sys.stderr)
+
+
+def _epoch_line(row: Mapping[str, Any], n_epochs: int, columns: int = 0) -> str:
+    """What there is to say of an epoch, less the whole terms that columns have no room for.
+
+    Terms go in the order in which they can be done without: those of the loss from the last, then
+    the speed, the loss itself, and the validation figures. All are said for 0 columns.
+    """
+    training = {k.removeprefix("train_"): v for k, v in row.items() if k.startswith("train_")}
+    validation = {k.removeprefix("val_"): v for k, v in row.items() if k.startswith("val_")}
+    validation.pop("ece", None)
+    epoch = f"epoch {row['epoch']:>{len(str(n_epochs))}}/{n_epochs}"
+    speed = f"{row['examples_per_second']:.0f} examples/s"
+    while True:
+        # A generative part without density has nothing to say of validation examples.
+        parts = {"validation ": format_terms(validation), "training ": format_terms(training)}
+        said = [name + terms for name, terms in parts.items() if terms]
+        line = "  ".join(filter(None, [epoch, *said, speed]))
+        # Of a terminal that says it has 0 columns, as some in containers, tqdm makes -1.
+        if columns < 1 or len(line) <= columns or line == epoch:
+            return line
+        if len(training) > 1:
+            training.popitem()  # the loss is the first
+        elif speed:
+            speed = ""
+        else:
+            (training or validation).popitem()
 
 
 def _bar_format(now: str, terms: str) -> str:
