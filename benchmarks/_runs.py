@@ -14,13 +14,19 @@ from statistics import mean, stdev
 from threading import Lock
 from typing import Any
 
+from dhm.config import read_config
+
 Row = dict[str, Any]
 FOLDER = Path(__file__).parent / "results"
 
 
 def trained(folder: Path, options: Row) -> Path:
-    """The folder of one run of `dhm train`, in a process of its own, unless it is finished."""
-    if not (folder / "summary.json").exists():
+    """The folder of one run of `dhm train`, in a process of its own, unless it is finished.
+
+    A finished run of other options is replaced.
+    """
+    finished = (folder / "summary.json").exists()
+    if not (finished and read_config(folder / "config.yaml").items() >= options.items()):
         flags = [f"--{name}={value}" for name, value in options.items()]
         where = ["--overwrite", "-l", folder.name, "--run_dir", str(folder.parent)]
         command = [sys.executable, "-m", "dhm", "train", "-q", *where, *flags]

@@ -76,7 +76,7 @@ DATA: dict[str, Callable[[], tuple[Any, Any]]] = {
     "breast_cancer": _breast_cancer,
     "wine": _wine,
 }
-SUPERVISED = ("HistGradientBoosting", "HybridClassifier, labelled rows")
+SUPERVISED = ("HistGradientBoosting", "SVC", "ExtraTrees", "HybridClassifier, labelled rows")
 SEMISUPERVISED = ("LabelSpreading", "SelfTraining", "HybridClassifier")
 OURS = "HybridClassifier as images"
 """Of digits alone: the same pixels with `image_shape`."""
@@ -96,13 +96,18 @@ def jobs(name: str) -> Iterator[Row]:
 
 def _method(name: str, seed: int) -> Any:
     """The estimator of a name, with its defaults."""
-    from sklearn.ensemble import HistGradientBoostingClassifier
+    from sklearn.ensemble import ExtraTreesClassifier, HistGradientBoostingClassifier
     from sklearn.semi_supervised import LabelSpreading, SelfTrainingClassifier
+    from sklearn.svm import SVC
 
     from dhm import HybridClassifier
 
     if name == "LabelSpreading":
         return LabelSpreading(kernel="knn")  # the rbf kernel needs N x N numbers, and a scale
+    if name == "SVC":
+        return SVC(random_state=seed)
+    if name == "ExtraTrees":
+        return ExtraTreesClassifier(random_state=seed)
     boosting = HistGradientBoostingClassifier(random_state=seed)
     if name == "HistGradientBoosting":
         return boosting

@@ -75,12 +75,12 @@ SECTIONS = (
         "Few labels",
         "few_labels.py",
         "few_labels.jsonl",
-        "The [recipes](guide.md#recipes), the same networks without consistency (control) and "
-        "scikit-learn's LabelSpreading on the same splits of digits. (It takes class 0 for images "
-        "whose neighbours lead to no label, which counts against it where labels are fewest.) The "
-        "second table is the validation error of the recipes after so many minutes of training "
-        "steps. Minutes here are without label spreading's graphs, which training did not count "
-        "when these runs were made; `dhm recipes` says how long whole runs take.",
+        "The [recipes](guide.md#recipes) and scikit-learn's LabelSpreading on the same splits of "
+        "digits; the same networks without consistency are in the next table. (It takes class 0 "
+        "for images whose neighbours lead to no label, which counts against it where labels are "
+        "fewest.) The second table is the validation error of the recipes after so many minutes of "
+        "training steps. Minutes here are without label spreading's graphs, which training did not "
+        "count when these runs were made; `dhm recipes` says how long whole runs take.",
         (few_labels.table, few_labels.curves),
     ),
     Section(
@@ -160,8 +160,9 @@ SECTIONS = (
         "The estimator with its defaults",
         "estimator.py",
         "estimator.jsonl",
-        "`HybridClassifier` beside what scikit-learn offers, all with their defaults, on the same "
-        "splits and labels. The second table is the time of a default fit.",
+        "`HybridClassifier` beside what scikit-learn offers, all with their defaults (but "
+        "LabelSpreading, whose graph is of nearest neighbours: the other one is too large), on the "
+        "same splits and labels. The second table is the time of a default fit.",
         (estimator.table, estimator.timings),
     ),
     Section(

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from dhm import TrainConfig
-from dhm.config import from_words, model_options, option_type, parse_config, read_config
+from dhm.config import changed, from_words, model_options, option_type, parse_config, read_config
 from dhm.errors import ConfigError
 from dhm.models.registry import MODELS
 
@@ -206,3 +206,12 @@ def test_truth_values_are_words(word: str, value: bool) -> None:
     assert from_words({"binarize": word}) == {"binarize": value}
     with pytest.raises(ConfigError, match="--binarize takes true or false, found 'maybe'"):
         from_words({"binarize": "maybe"})
+
+
+def test_all_labels_in_the_place_of_a_recipes_few() -> None:
+    for values in ({"n_labeled": 20}, {"count": 2}):
+        assert changed(values, from_words({"n_labeled": "all"})) == {"n_labeled": None}
+    with pytest.raises(ConfigError, match="say the same"):
+        changed({}, from_words({"n_labeled": "all", "count": "3"}))
+    with pytest.raises(ConfigError, match="takes a whole number, found 'all'"):
+        from_words({"epochs": "all"})

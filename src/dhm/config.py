@@ -28,6 +28,7 @@ Precision = Literal["no", "bf16", "fp16"]
 Augment = Literal["auto", "none", "image", "mirrored-image", "table"]
 ClassPrior = Literal["labels", "uniform", "none"]
 
+SAME = "--count and --n_labeled say the same: give one of them"
 MAX_SEED = 2**31 - 1
 """Every generator takes seeds up to this, and one more for each process."""
 
@@ -397,7 +398,7 @@ class TrainConfig:
                     f"above 0: give one a weight, or leave --{f.name} out"
                 )
         if self.count is not None and self.n_labeled is not None:
-            raise ConfigError("--count and --n_labeled say the same: give one of them")
+            raise ConfigError(SAME)
         if self.prior == "classes" and self.n_samples not in (None, 1):
             raise ConfigError("--prior classes bounds log p(x, y) by one sample: use --n_samples 1")
         if self.alg == "sgd" and (self.b1 is not None or self.b2 is not None):
@@ -512,6 +513,8 @@ def changed(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, 
     twins = {"count": "n_labeled", "n_labeled": "count"}
     gone = {twin for name, twin in twins.items() if changes.get(name) is not None}
     if "n_labeled" in changes:  # all of them, too
+        if changes.get("count") is not None:
+            raise ConfigError(SAME)
         gone.add("count")
     if changes.get("alg") == "sgd":
         gone |= {"b1", "b2"}

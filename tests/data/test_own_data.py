@@ -252,7 +252,7 @@ def write_images(root: Path, counts: dict[str, int], mode: str = "RGB", size: in
 
 
 def test_images_by_class(tmp_path: Path) -> None:
-    root = write_images(tmp_path / "pets", {"dog": 8, "cat": 4, "unlabeled": 5})
+    root = write_images(tmp_path / "pets", {"dog": 8, "cat": 4, "Unlabelled": 5})
     (root / "dog" / "notes.txt").write_text("not an image")
     (root / ".cache").mkdir()
     data = load(root)

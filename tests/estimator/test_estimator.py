@@ -25,6 +25,7 @@ from sklearn.exceptions import NotFittedError
 import dhm
 from dhm import HybridClassifier
 from dhm.cli import main
+from dhm.consistency.base import ConsistencyMethod
 from dhm.consistency.regularized import Regularized
 from dhm.errors import ConfigError, DataError, RunError, UnavailableError
 from dhm.estimator import storage
@@ -201,13 +202,62 @@ def test_partial_fit_goes_on(
     orders = [batch.positions.tolist() for batch in seen if batch.positions is not None]
     assert orders[0] != orders[1] != orders[2] != orders[0]
     known = np.bincount(y[y >= 0])
-    assert model._class_counts == (1 + 3 * known).tolist()
+    assert model._class_counts == (3 * known).tolist()
     model.save(tmp_path / "model")
     for again in (HybridClassifier.load(tmp_path / "model"), pickle.loads(pickle.dumps(model))):
         again.partial_fit(x, y)
-        assert int(seen[-1].epoch) == 3 and again._class_counts == (1 + 4 * known).tolist()
+        assert int(seen[-1].epoch) == 3 and again._class_counts == (4 * known).tolist()
     assert model.fit(x, y).partial_fit(x, y)._class_counts == (2 * known).tolist()
     assert int(seen[-1].epoch) == model.epochs
+
+
+def test_fit_goes_on_with_the_same_examples_held_out(quick: Quick, blobs: Data) -> None:
+    x, y = blobs
+    model = quick(epochs=1, warm_start=True, validation_fraction=0.2).fit(x, y)
+    held = model._held_out
+    assert held is not None and len(held) == 24
+    model.partial_fit(x[:10] + 5, y[:10]).fit(x, y)
+    assert model._held_out is not None
+    np.testing.assert_array_equal(model._held_out.x, held.x)
+    assert model._past.epochs == model.n_iter_ == 3
+
+
+def test_the_classes_shares_of_small_weights(
+    quick: Quick, blobs: Data, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One label more for each class is one of the usual weight; each class has it in every call."""
+    priors: list[list[float]] = []
+    init = ConsistencyMethod.__init__
+
+    def record(self: ConsistencyMethod, task: Any) -> None:
+        init(self, task)
+        priors.append(task.class_prior.tolist())
+
+    monkeypatch.setattr(ConsistencyMethod, "__init__", record)
+    x, _ = blobs
+    y = np.where(np.arange(120) < 90, 0, 1)
+    model = quick(consistency={"information": 1.0}, model="semisup-hdgm")
+    for weight in (1.0, 1e-3):
+        model.partial_fit(x, y, sample_weight=np.full(120, weight), classes=[0, 1])
+    first, second = priors
+    assert first == pytest.approx([91 / 122, 31 / 122])
+    assert second == pytest.approx([91 / 122, 31 / 122], abs=0.01)
+
+
+def test_a_short_part_has_a_short_labelled_batch(quick: Quick, blobs: Data) -> None:
+    x, y = (np.tile(part, (10, 1))[: len(part) * 10] for part in (blobs[0], blobs[1][:, None]))
+    model = quick(options={"n_hidden": 4, "n_lbl_batch": 1100}, model="semisup-hdgm")
+    model.partial_fit(x, y[:, 0]).partial_fit(x[:100], y[:100, 0])
+    assert model.n_iter_ == 2
+
+
+def test_an_estimator_pickled_before_what_came_later_goes_on(quick: Quick, blobs: Data) -> None:
+    state = quick().fit(*blobs).__getstate__()
+    state["_optimizers"] = state.pop("_past").optimizers
+    del state["_class_counts"]
+    again = HybridClassifier()
+    again.__setstate__(state)
+    assert pickle.loads(pickle.dumps(again)).partial_fit(*blobs).n_iter_ == 3
 
 
 def test_patience_needs_something_to_wait_for(quick: Quick, blobs: Data) -> None:

@@ -107,6 +107,8 @@ def _resumed_options(options: argparse.Namespace, given: dict[str, Any]) -> dict
     for name in ("config", "recipe"):
         if getattr(options, name) is not None:
             raise ConfigError(f"--resume takes the run's own options: leave out --{name}")
+    if "n_labeled" in given and given["n_labeled"] is None:
+        raise ConfigError("--resume takes the run's own labels: leave out --n_labeled")
     if "logname" not in given:
         raise ConfigError("--resume needs --logname: the name of the run to go on with")
     folder = Path(given.get("run_dir", TrainConfig.run_dir)) / given["logname"]

@@ -41,6 +41,7 @@ from dhm.training.data import TrainingData, training_data
 from dhm.training.feed import drawn
 from dhm.training.in_memory import Past, private_generators, train_in_memory
 from dhm.training.recording import Row
+from dhm.training.train import LABELED_BATCH
 
 MANY_LABELS = 500
 """Labelled examples from which on a tenth of them is held out, if nothing else is asked for."""
@@ -247,20 +248,27 @@ class HybridClassifier(Answers):
             examples = self._examples(X, y, sample_weight, None, learn=fresh, classes=classes)
             past = None if fresh else self._past
             seed = self._draw_seed()
-            if past is not None:  # the same in every call, of a `random_state` that is a number
-                seed = int(np.random.default_rng((seed, past.epochs)).integers(MAX_SEED))
             options = self._choose(examples, None, seed, None) if fresh else self._options
-            # A class without a label as yet is not thought impossible.
-            counts = np.ones(len(self.classes_)) if past is None else np.array(self._class_counts)
-            counts = counts + examples.class_counts(len(counts))
+            # The same examples are held out when `fit` goes on after this.
+            seed_of_split = seed if past is None else self.seed_
+            known = examples.class_counts(len(self.classes_))
+            counts = known if past is None else known + self._class_counts
+            # A class without a label as yet is not thought impossible: each has one more.
+            one = known.sum() / examples.labeled.sum()
             # The last part of a stream may be shorter than a batch, and batch normalisation has no
             # statistics of one example.
             shown = examples if len(examples) > 1 else examples.take(np.array([0, 0]))
             n_batch = None if options.n_batch is None else min(options.n_batch, len(shown))
             epochs = 1 if past is None else past.epochs + 1
+            if past is not None:  # or a `random_state` that is a number would draw the same again
+                seed = int(np.random.default_rng((seed, past.epochs)).integers(MAX_SEED))
             config = replace(options, seed=seed, n_batch=n_batch, epochs=epochs)
+            if options.n_lbl_batch is not None:
+                most = max(int(shown.labeled.sum()), n_batch or 0, LABELED_BATCH)
+                config = replace(config, n_lbl_batch=min(options.n_lbl_batch, most))
             config = replace(config, rampdown=0, ema=0.0, patience=None)
-            interrupted = self._train(shown, None, config, fresh, past, counts)
+            interrupted = self._train(shown, None, config, fresh, past, counts + one)
+            self.seed_ = seed_of_split
             held = None if fresh else self._held_out
             if held is not None:  # what this call has shown the model is held out no more
                 old, now = (digests(part.x.astype(np.float32)) for part in (held, examples))
@@ -435,9 +443,10 @@ class HybridClassifier(Answers):
             )
         if outcome.interrupted and not outcome.history:
             raise KeyboardInterrupt
-        self.model_, self._options, self._past = model, config, outcome.past
+        self.model_, self._options = model, config
         self.history_ = ([] if fresh else self.history_) + outcome.history
         self.n_iter_ = len(self.history_)
+        self._past = outcome.past._replace(epochs=self.n_iter_)
         self.seed_ = config.seed
         self._n_features_out = self._features(examples.x[[0]]).shape[1]
         self._detector = None
@@ -550,7 +559,7 @@ class HybridClassifier(Answers):
                 f"model {list(model.spec.classes)}"
             )
         # A file from before counts were kept has none.
-        counts = getattr(estimator, "_class_counts", None) or [1.0] * len(estimator.classes_)
+        counts = getattr(estimator, "_class_counts", None) or [0.0] * len(estimator.classes_)
         if len(counts) != len(estimator.classes_) or not all(
             isinstance(n, float) and n >= 0 for n in counts
         ):
@@ -580,6 +589,10 @@ class HybridClassifier(Answers):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         if "model_" in state:
+            # Of before these were kept.
+            optimizers = state.pop("_optimizers", None) or {}
+            state.setdefault("_past", Past(state["n_iter_"], optimizers))
+            state.setdefault("_class_counts", [0.0] * len(state["classes_"]))
             model, parts = storage.unpack(state["model_"]), state["_detector"]
             detector = None if parts is None else NoveltyDetector(model, *parts)
             state = {**state, "model_": model, "_detector": detector}

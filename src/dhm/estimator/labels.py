@@ -14,7 +14,7 @@ from dhm.errors import ConfigError, DataError
 SIGNS = ({-1, 1}, {"-1", "1"})
 TEXT = ("-1", "")
 """What marks an example without a label among names: numpy makes text of a -1 among these."""
-NAMELESS = {"none", "non", "nan", "null", "<na>"}
+NAMELESS = {"None", "none", "nan", "NaN", "null", "<NA>", "Non"}
 """What a missing label is called once it is text, cut to the length of the others perhaps."""
 STRANGE = -2
 """The index of a label that is not among the classes."""
@@ -80,7 +80,7 @@ def find_classes(y: Any, mark: int | None) -> NDArray[Any]:
             f"y: expected labels of at least two classes, found {found} ({n} of {len(known)} "
             f"examples are unlabelled)"
         )
-    if strange := [name for name in classes.tolist() if str(name).lower() in NAMELESS]:
+    if strange := [name for name in classes.tolist() if name in NAMELESS]:
         warnings.warn(
             f"y: {strange[0]!r} is taken for the name of a class; mark examples without a label "
             f"by -1",
@@ -140,7 +140,7 @@ def _split(y: Any, mark: int | None) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         known &= ~np.isnan(values)
     if mark is not None and values.dtype.kind in "if":
         known &= values != mark
-    if mark is not None and values.dtype.kind in "UT":
+    if mark is not None and values.dtype.kind == "U":
         known &= ~np.isin(values, TEXT)
     return values, known
 

@@ -326,8 +326,8 @@ def _advise(dataset: Dataset, data: TrainingData, config: TrainConfig) -> None:
     advice = []
     if n and data.unlabeled is None:
         advice.append(
-            f"{n:,} examples without a label are left out; --model semisup-hdgm and semisup-cnn "
-            f"learn from them, too"
+            f"{n:,} examples without a label are left out; the semisup models (--model "
+            f"semisup-hdgm) learn from them, too"
         )
     if config.keep == "best" and held < FEW_VALIDATION:
         advice.append(

@@ -26,7 +26,8 @@ def read_images(root: Path) -> Parts:
     train_root = root / "train" if _folders(root / "train") else root
     test_root = root / "test" if train_root != root and _folders(root / "test") else None
     files, labels = _by_class(train_root)
-    unlabeled = [f for base in {root, train_root} for n in _UNLABELED for f in _images(base / n)]
+    folders = [d for base in {root, train_root} for d in _folders(base) if _unlabeled(d)]
+    unlabeled = [file for folder in folders for file in _images(folder)]
     like = _Like(files[0])
     test_files, test_labels = _by_class(test_root) if test_root else ([], None)
     return Parts(
@@ -79,7 +80,7 @@ def _by_class(root: Path) -> tuple[list[Path], Any]:
     files: list[Path] = []
     labels: list[str] = []
     for folder in _folders(root):
-        if folder.name in _UNLABELED:
+        if _unlabeled(folder):
             continue
         found = _images(folder)
         if not found:
@@ -100,6 +101,10 @@ def _folders(root: Path) -> list[Path]:
     if not root.is_dir():
         return []
     return sorted(d for d in root.iterdir() if d.is_dir() and not d.name.startswith("."))
+
+
+def _unlabeled(folder: Path) -> bool:
+    return folder.name.lower() in _UNLABELED
 
 
 def _images(folder: Path) -> list[Path]:
