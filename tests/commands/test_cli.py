@@ -503,7 +503,7 @@ def test_a_run_says_what_it_makes_of_its_examples(
     assert main([*words, "--model", "softmax"]) == 0
     out, err = capsys.readouterr()
     assert f"\n67 labels, {n_val} validation and {n_test} test examples\n" in out
-    assert "dhm: 300 examples without a label are left out; --model semisup-hdgm" in err
+    assert "dhm: 300 examples without a label are left out; the semisup models" in err
     assert f"dhm: {n_val} validation examples choose the weights, too few" in err
     semisup = [*words, "--model", "semisup-mlp", "--keep", "last"]
     assert main([*semisup, "--n_labeled", "20"]) == 0
