@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,37 @@ def test_two_processes_take_the_steps_of_one(
     for part in ("validation", "test"):
         for name in ("error", "nll", "ece"):
             assert summary[part][name] == pytest.approx(again[part][name], rel=1e-5)
+
+
+ENDED = """
+import os
+from pathlib import Path
+from dhm.training import engine
+
+def names():
+    return [task.joinpath("comm").read_text() for task in Path("/proc/self/task").iterdir()]
+
+def ended(end=engine.end_processes):
+    before = sum("gloo" in name for name in names())
+    end()
+    left = sum("gloo" in name for name in names())
+    print(f"{before} threads, {left} left\\n", end="", flush=True)
+
+engine.end_processes = ended
+from dhm.cli import main
+main("train -q --model semisup-mlp --n_labeled 50 -e 1 --device cpu --run_dir runs".split())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the names of threads in /proc")
+def test_no_thread_of_the_connection_outlives_a_run(start: Start, tmp_path: Path) -> None:
+    # One that frees a tensor while Python exits aborts the process, now and then.
+    (tmp_path / "script.py").write_text(ENDED)
+    process = start(*LAUNCHER, "script.py")
+    out, err = process.communicate(timeout=200)
+    assert process.returncode == 0, err
+    lines = [line for line in out.splitlines() if "threads" in line]
+    assert lines == ["3 threads, 0 left"] * 2
 
 
 # Each check is printed by each process; `train` is called several times in one process.

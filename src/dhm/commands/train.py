@@ -68,6 +68,7 @@ def run(options: argparse.Namespace) -> None:
     given = from_words({name: word for name, word in vars(options).items() if name in names})
     values = _resumed_options(options, given) if options.resume else _prepared_options(options)
     config = parse_config(changed(values, given))
+    from dhm.training.engine import end_processes
     from dhm.training.train import train
 
     summary = train(
@@ -76,6 +77,7 @@ def run(options: argparse.Namespace) -> None:
         overwrite=options.overwrite,
         progress=not options.quiet,
     )
+    end_processes()
     if os.environ.get("RANK", "0") != "0":
         return
     if summary.get("finished_before"):

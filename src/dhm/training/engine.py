@@ -1,5 +1,6 @@
 """The Accelerate engine: device, precision and processes from the options of a run."""
 
+import gc
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,6 +19,10 @@ def make_engine(device: str, precision: str) -> "Accelerator":
     """An `Accelerator` for the device asked for; raises `ConfigError` where it is not there."""
     if device != "auto":
         check_device(device)
+    if int(os.environ.get("WORLD_SIZE", 1)) > 1:
+        # Imported once processes are joined, as it would be, it has their connection as a default
+        # argument, and `end_processes` could not end that.
+        import torch.distributed.nn  # noqa: F401
     engine = _accelerator(device, precision)
     if engine.num_processes < int(os.environ.get("WORLD_SIZE", 1)):
         # Without an accelerator to share, Accelerate joins processes only when told to use CPUs.
@@ -44,6 +49,20 @@ def on_main(engine: "Accelerator", action: Callable[[], T]) -> T:
     if failure is not None:
         raise failure
     return result
+
+
+def end_processes() -> None:
+    """End the connection between processes, after which each may leave when it wants to.
+
+    Python can exit while a thread of gloo frees a tensor of the last exchange, and then aborts.
+    That thread is joined when nothing holds the connection any more: call this when no model
+    wrapped by an engine is in use, and after success alone, for the others may still be at work.
+    """
+    from torch import distributed
+
+    if distributed.is_available() and distributed.is_initialized():
+        distributed.destroy_process_group()
+        gc.collect()  # wrapped models are parts of cycles
 
 
 @contextmanager
