@@ -44,7 +44,7 @@ ALONE: dict[str, dict[str, Any]] = {
     "label_spreading": {"label_spreading": 1.0, "spread_every": 5},
     "mixup": {"mixup": 10.0, "rampup": 5.0},
 }
-"""Each consistency method, at the weight it is usually given (docs/guide.md)."""
+"""Each consistency method, at the weight it is usually given (docs/few-labels.md)."""
 HYBRIDS: dict[str, dict[str, Any]] = {
     "explicit hybrid": {"model": "semisup-hdgm"},
     "explicit hybrid, prior of classes": {"model": "semisup-hdgm", "prior": "classes"},

@@ -75,8 +75,8 @@ SECTIONS = (
         "Few labels",
         "few_labels.py",
         "few_labels.jsonl",
-        "The [recipes](guide.md#recipes) and scikit-learn's LabelSpreading on the same splits of "
-        "digits; the same networks without consistency are in the next table. (It takes class 0 "
+        "The [recipes](few-labels.md#recipes) and scikit-learn's LabelSpreading on the same splits "
+        "of digits; the same networks without consistency are in the next table. (It takes class 0 "
         "for images whose neighbours lead to no label, which counts against it where labels are "
         "fewest.) The second table is the validation error of the recipes after so many minutes of "
         "training steps. Minutes here are without label spreading's graphs, which training did not "

@@ -25,7 +25,7 @@ from dhm.cli import COMMANDS, main
 from dhm.data.sources import SOURCES
 
 ROOT = Path(__file__).parents[2]
-GUIDE = ROOT / "docs" / "guide.md"
+GUIDE, FEW_LABELS = (ROOT / "docs" / f"{name}.md" for name in ("guide", "few-labels"))
 PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md"))]
 
 FENCE = re.compile(r"^```(?P<language>\w*) *(?P<mark>\w*)\n(?P<code>.*?)^```$", re.M | re.S)
@@ -184,10 +184,11 @@ def _flags(text: str) -> set[str]:
     return {name.replace("-", "_") for name in found}
 
 
-def test_guide_mentions_every_option() -> None:
+def test_guides_mention_every_option() -> None:
     options = {f.name for f in fields(TrainConfig)}
     options |= {"recipe", "config", "resume", "overwrite", "quiet"}
-    assert options <= _flags(GUIDE.read_text(encoding="utf-8"))
+    pages = (page.read_text(encoding="utf-8") for page in (GUIDE, FEW_LABELS))
+    assert options <= set().union(*map(_flags, pages))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
