@@ -9,6 +9,7 @@ the same training images with the same labels hidden, and predicts the same test
     python benchmarks/few_labels.py --only digits-50    # 10 runs, two at a time
     python benchmarks/few_labels.py                     # all recipes, hours
     python benchmarks/few_labels.py --control           # also the same networks without consistency
+    python benchmarks/few_labels.py --hybrid            # also the recipes with --model semisup-hdgm
     python benchmarks/few_labels.py --table             # the table, from results/few_labels.jsonl
 
 Runs already in the results, with the options the recipe has now, are not repeated. Those of a
@@ -40,7 +41,8 @@ SPLITS = {
     "fashion-100": 5,
     "fashion-1000": 5,
 }
-RECIPE, CONTROL, REFEREE = "recipe", "control", "LabelSpreading"
+RECIPE, HYBRID = "recipe", "recipe, explicit hybrid"
+CONTROL, REFEREE = "control", "LabelSpreading"
 NEIGHBOURS, ALPHA = 7, 0.2
 MINUTES = (0.1, 0.25, 0.5, 1, 2, 5, 10, 15, 20, 25)
 """Of the curves of error against time."""
@@ -57,6 +59,8 @@ def jobs(recipe: str, methods: tuple[str, ...]) -> Iterator[Row]:
 def options(recipe: str, method: str) -> dict[str, Any]:
     """What a method is run with, but for the split."""
     whole = {**load_recipe(recipe).options, "picture_every": 0}
+    if method == HYBRID:
+        return whole | {"model": "semisup-hdgm"}
     if method == CONTROL:
         return without_consistency(whole)
     if method == REFEREE:
@@ -118,12 +122,12 @@ def table(rows: list[Row]) -> str:
     rows = current(rows)
     header = [
         *("recipe", "method", "splits", "training labels", "validation labels"),
-        *("validation error %", "test error %", "of LabelSpreading's", "minutes"),
+        *("validation error %", "test error %", "of LabelSpreading's", "log p(x)", "minutes"),
     ]
     lines = []
     for recipe in SPLITS:
         errors: dict[str, dict[int, float]] = {}
-        for method in (REFEREE, CONTROL, RECIPE):
+        for method in (REFEREE, CONTROL, RECIPE, HYBRID):
             mine = [r for r in rows if (r["recipe"], r["method"]) == (recipe, method)]
             if not mine:
                 continue
@@ -131,6 +135,7 @@ def table(rows: list[Row]) -> str:
             errors[method] = {
                 row["options"]["seed_data"]: 100 * row["summary"]["test"]["error"] for row in mine
             }
+            densities = [s["test"].get("log_likelihood") for s in summaries]
             minutes = [s["wall_seconds"] / 60 for s in summaries if "wall_seconds" in s]
             lines.append(
                 [
@@ -142,6 +147,7 @@ def table(rows: list[Row]) -> str:
                     spread([100 * s["validation"]["error"] for s in summaries]),
                     spread(list(errors[method].values())),
                     _ratio(errors[method], errors.get(REFEREE, {})),
+                    spread(densities) if all(densities) else "",
                     f"{mean(minutes):.1f}" if minutes else "",
                 ]
             )
@@ -178,6 +184,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", metavar="NAME", action="append", choices=SPLITS, help="a recipe")
     parser.add_argument("--control", action="store_true", help="run the controls too")
+    parser.add_argument("--hybrid", action="store_true", help="run the recipes as hybrids too")
     parser.add_argument("--table", action="store_true", help="print the table only")
     parser.add_argument("--workers", type=int, default=2, help="runs at a time [2]")
     arguments = parser.parse_args()
@@ -186,7 +193,7 @@ if __name__ == "__main__":
         wanted = []
         for name in arguments.only or SPLITS:
             methods = [RECIPE]
-            methods += [CONTROL] * arguments.control
+            methods += [HYBRID] * arguments.hybrid + [CONTROL] * arguments.control
             methods += [REFEREE] * name.startswith("digits")
             wanted += [j for j in jobs(name, tuple(methods)) if j["options"] not in done]
         measure(RESULTS, wanted, run, arguments.workers)

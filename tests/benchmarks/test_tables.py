@@ -69,9 +69,20 @@ def test_few_labels_compares_on_common_splits() -> None:
         "2.00 ± 0.00",
         "3.00 ± 1.41",
         "0.50",
+        "",
         "2.0",
     ]
     assert referee[1:3] == ["LabelSpreading", "3"] and referee[7] == "1.00"
+
+
+def test_the_hybrid_of_a_recipe_is_the_recipe_with_another_model() -> None:
+    few = script("few_labels")
+    recipe, hybrid = few.options("digits-50", few.RECIPE), few.options("digits-50", few.HYBRID)
+    assert hybrid == recipe | {"model": "semisup-hdgm"} != recipe
+    measured = row(few, few.HYBRID, 0, 0.02)
+    measured["summary"]["test"]["log_likelihood"] = -27.0
+    (cells_of_it,) = cells(few.table([measured]))
+    assert cells_of_it[1] == few.HYBRID and cells_of_it[8] == "-27.00"
 
 
 def test_few_labels_leaves_out_what_was_run_with_other_options() -> None:
