@@ -50,19 +50,24 @@ def test_copies_are_images_and_depend_on_the_seed_alone(
         assert u.numel() <= 4 or not torch.equal(copies[0], copies[2])
 
 
+@pytest.mark.parametrize("mirror", [False, True])
 @pytest.mark.parametrize("scene", [False, True])
-def test_a_weak_copy_is_a_translation_by_whole_pixels(scene: bool) -> None:
-    u = images((200, 2, 28, 28))
+def test_a_weak_copy_is_a_translation_by_whole_pixels(scene: bool, mirror: bool) -> None:
+    u = images((400, 2, 28, 28))
     torch.manual_seed(0)
-    weak = ImageAugmentation(scene=scene).weak(u)
+    weak = ImageAugmentation(scene=scene, mirror=mirror).weak(u)
     padded = torch.nn.functional.pad(u, (2, 2, 2, 2), mode="reflect" if scene else "constant")
     seen = set()
     for one, copy in zip(padded, weak, strict=True):
-        places = product(range(5), range(5))
-        matches = [(i, j) for i, j in places if torch.equal(one[:, i : i + 28, j : j + 28], copy)]
+        sides = {False: one, True: one.flip(2)}
+        matches = [
+            (side, i, j)
+            for side, i, j in product(sides, range(5), range(5))
+            if torch.equal(sides[side][:, i : i + 28, j : j + 28], copy)
+        ]
         assert len(matches) == 1
         seen.add(matches[0])
-    assert len(seen) == 25, "every shift of at most 2 pixels"
+    assert len(seen) == (50 if mirror else 25), "every shift of at most 2 pixels"
     side_8 = ImageAugmentation().weak(torch.ones(200, 1, 8, 8)).sum(3).amax(2)
     assert side_8.min() == 7, "at most 1 pixel at 8"
 
@@ -181,3 +186,9 @@ def test_strong_copies_take_what_is_missing_for_cut_out() -> None:
     for make in (ImageAugmentation(cutout=0.3), ImageAugmentation(mirror=True, scene=True)):
         assert make.strong(images).isfinite().all()
         assert make.weak(images).isnan().any(), "weak copies keep what is missing"
+
+
+def test_nothing_is_missing_beyond_the_border() -> None:
+    u = torch.full((50, 1, 28, 28), torch.nan)
+    weak = ImageAugmentation().weak(u)
+    assert (weak == 0).any() and set(weak[~weak.isnan()].tolist()) == {0.0}

@@ -137,6 +137,30 @@ def test_statistics_are_refreshed_from_few_batches_over_all(
     assert len(np.unique(torch.cat(seen).flatten(1), axis=0)) > 1000
 
 
+def test_statistics_are_of_batches_of_all_classes(
+    trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though the data is sorted by class: the variance within one class is not that of the data."""
+    data = load_data("digits")
+    x = np.concatenate([data.train.x, data.test.x])
+    y = np.concatenate([data.train.y, data.test.y])
+    order = np.argsort(y, kind="stable")
+    np.savez(tmp_path / "sorted.npz", x=x[order], y=y[order])
+    seen: list[Tensor] = []
+
+    def refresh(network: nn.Module, forward: Any, batches: Any) -> None:
+        seen.extend(batches)
+
+    monkeypatch.setattr("dhm.training.trainer.refresh_statistics", refresh)
+    monkeypatch.setattr("dhm.training.trainer.N_STATISTICS", 1000)
+    trained(dataset=str(tmp_path / "sorted.npz"), epochs=1, **FEW)
+    classes = {image.tobytes(): label for image, label in zip(x, y, strict=True)}
+    assert len(seen) == 2
+    for batch in seen:
+        counts = np.bincount([classes[image.numpy().tobytes()] for image in batch], minlength=10)
+        assert counts.min() > 30
+
+
 def test_a_batch_of_one_is_one_error_and_leaves_nothing(trained: Trained, tmp_path: Path) -> None:
     for options in (
         {"model": "supervised-cnn", "n_labeled": 33, "n_batch": 2},

@@ -83,11 +83,14 @@ def test_no_thread_of_the_connection_outlives_a_run(start: Start, tmp_path: Path
 
 # Each check is printed by each process; `train` is called several times in one process.
 SCRIPT = """
+import csv
 import sys
+from math import isclose
 from pathlib import Path
 import torch
 from dhm import TrainConfig, train
 from dhm.errors import ConfigError, RunError
+from dhm.training.recording import InFolder
 from dhm.training import train as module
 
 def report(name, value):
@@ -140,6 +143,20 @@ run(logname="q", epochs=1, **two_players)
 run(logname="q", resume=True, **two_players)
 p, q = (Path(f"runs/{name}/last.safetensors").read_bytes() for name in "pq")
 report("two_players_resume_exactly", p == q)
+checkpoint = InFolder.checkpoint
+def cut(self, epoch, step):
+    checkpoint(self, epoch, step)
+    if step:
+        raise RunError("cut")
+InFolder.checkpoint = cut
+within = dict(logname="m", rampdown=0, checkpoint_every=3)
+attempt("cut", RunError, **within)
+InFolder.checkpoint = checkpoint
+run(resume=True, **within)
+report("resumes_exactly_within", Path("runs/m/last.safetensors").read_bytes() == whole)
+x, m = (list(csv.DictReader(open(f"runs/{name}/metrics.csv"))) for name in "xm")
+report("same_figures", all(isclose(float(one[name]), float(other[name]), rel_tol=1e-5)
+    for one, other in zip(x, m, strict=True) for name in one if name.startswith("train_")))
 attempt("exists", RunError)
 attempt("no_work", ConfigError, model="softmax", n_batch=1, n_lbl_batch=None, logname="z",
     n_hidden=None, n_latent=None, n_aux=None)
@@ -158,13 +175,15 @@ def test_all_processes_agree(start: Start, tmp_path: Path) -> None:
     for line in out.splitlines():
         name, _, value = line.partition(" ")
         said.setdefault(name, []).append(value)
-    # x, y, y extended, c, d, d extended, p, q, q extended, v.
+    # x, y, y extended, c, d, d extended, p, q, q extended, m, v.
     for name in ("same_weights", "own_noise", "same_state"):
-        assert said[name] == ["True"] * 20, name
+        assert said[name] == ["True"] * 22, name
     assert said["seen_once_an_epoch"] == ["True"] * 6
     assert said["consistency_resumes_exactly"] == ["True"] * 2
     assert said["epochs"] == said["extended"] == ["2"] * 2
-    assert said["resumes_exactly"] == said["two_players_resume_exactly"] == ["True"] * 2
+    for name in ("resumes_exactly", "resumes_exactly_within", "two_players_resume_exactly"):
+        assert said[name] == ["True"] * 2, name
+    assert said["cut"] == ["cut"] * 2 and said["same_figures"] == ["True"] * 2
     for name, part in {
         "exists": "--overwrite",
         "no_work": "leaves some of 2 processes without work",

@@ -59,7 +59,8 @@ class ImageAugmentation:
         moved = moved.view_as(u)
         if self.scene:
             return moved
-        return moved * (inside_rows[:, :, None] & inside_columns[:, None, :])[:, None]
+        inside = inside_rows[:, :, None] & inside_columns[:, None, :]
+        return moved.masked_fill(~inside[:, None], 0)
 
     def strong(self, u: Tensor) -> Tensor:
         """An affine map, then contrast, brightness and a square cut out; clamped to [0, 1].

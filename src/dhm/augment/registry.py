@@ -1,22 +1,30 @@
 """The choices of `--augment`."""
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 from dhm.augment.base import Augmentation, NoAugmentation
 from dhm.augment.images import ImageAugmentation
 from dhm.augment.tables import TableAugmentation
 from dhm.errors import ConfigError
 
-AUGMENTATIONS: dict[str, Callable[[tuple[int, ...]], Augmentation]] = {
-    "none": lambda shape: NoAugmentation(),
-    "image": lambda shape: _images(shape, mirror=False),
-    "mirrored-image": lambda shape: _images(shape, mirror=True),
-    "table": lambda shape: TableAugmentation(),
-}
-"""By name, what makes an augmentation for examples of a shape.
 
-Images of one channel stand on black; those of more channels are scenes.
-"""
+class Choice(NamedTuple):
+    """An augmentation one may choose."""
+
+    make: Callable[[tuple[int, ...]], Augmentation]
+    """From the shape of an example."""
+    axes: tuple[int, ...]
+    """Of an example: 3 of an image, 1 of a table's row."""
+
+
+AUGMENTATIONS = {
+    "none": Choice(lambda shape: NoAugmentation(), (1, 3)),
+    "image": Choice(lambda shape: _images(shape, mirror=False), (3,)),
+    "mirrored-image": Choice(lambda shape: _images(shape, mirror=True), (3,)),
+    "table": Choice(lambda shape: TableAugmentation(), (1,)),
+}
+"""By name. Images of one channel stand on black; those of more channels are scenes."""
 
 
 def _images(shape: tuple[int, ...], mirror: bool) -> Augmentation:
@@ -48,11 +56,11 @@ def make_augmentation(name: str, shape: tuple[int, ...], symmetric: bool = False
         >>> make_augmentation("auto", (1, 8, 8)).mirror
         False
     """
-    is_image = len(shape) == 3
     if name == "auto":
-        name = ("mirrored-image" if symmetric else "image") if is_image else "table"
-    if name != "none" and is_image != (name != "table"):
+        name = "table" if len(shape) == 1 else "mirrored-image" if symmetric else "image"
+    choice = AUGMENTATIONS[name]
+    if len(shape) not in choice.axes:
         raise ConfigError(
             f"--augment {name} cannot be used on examples of shape {shape}: use --augment auto"
         )
-    return AUGMENTATIONS[name](shape)
+    return choice.make(shape)

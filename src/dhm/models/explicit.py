@@ -134,6 +134,7 @@ class SupervisedHDGM(GenerativeModel):
                 terms["log_px_given_z"] = log_px.mean()
                 terms["kl"] = -log_ratio.mean()
             if self.joint:
+                # Whole from the start: beta holds back what may make the encoder give up z.
                 log_py = self.log_class(labeled, batch.y)
                 total = total - self.unsup_weight * log_py
                 terms["log_py_given_z"] = log_py.detach()

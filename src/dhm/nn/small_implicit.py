@@ -52,9 +52,8 @@ def _features(shape: tuple[int, ...], wrap: Wrap, *, bias: bool) -> tuple[list[n
     modules: list[nn.Module] = []
     for stage in reversed(range(max(2, n))):
         n_out = 2 * WIDTH if modules else WIDTH
-        kernel, stride = (3, 2) if stage < n else (3, 1)
-        conv = nn.Conv2d(n_in, n_out, kernel, stride, padding=kernel // 2, bias=bias)
-        modules += wrap(conv, n_out)
+        stride = 2 if stage < n else 1
+        modules += wrap(nn.Conv2d(n_in, n_out, 3, stride, padding=1, bias=bias), n_out)
         n_in = n_out
     height, width = halvings(height, width, n)[-1]
     return modules, n_in * height * width

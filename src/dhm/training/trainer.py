@@ -192,7 +192,12 @@ class Trainer:
         sums = torch.tensor(list(state.sums.values()), device=device)
 
         def note() -> None:
-            nonlocal clock
+            nonlocal clock, sums
+            if self.engine.num_processes > 1:
+                # Means over processes: all of them go on from what the first one saves.
+                own = torch.cat([sums, sums.new_tensor([state.weight])])
+                mean = self.engine.reduce(own, "mean")
+                sums, state.weight = mean[:-1], float(mean[-1])
             state.sums = dict(zip(names, sums.tolist(), strict=True))
             state.epoch_seconds += time.perf_counter() - clock
             clock = time.perf_counter()
@@ -246,7 +251,7 @@ class Trainer:
 
     def _end_epoch(self) -> None:
         state = self.state
-        means = self._means()
+        means = {name: total / state.weight for name, total in state.sums.items()}
         self._check_finite("loss", *means.values())
         clock = time.perf_counter()
         if self.engine.num_processes > 1:
@@ -283,14 +288,15 @@ class Trainer:
         """Give batch normalisation the statistics of training inputs under the weights to keep."""
         examples = self.feed.data.main
         rows = drawn(examples, (self.config.seed, self.state.epoch, 3))
-        n = len(rows)
+        n_seen = min(len(rows), N_STATISTICS)
         # Spread over all of them: data of one's own may be sorted by class.
-        index = rows[np.linspace(0, n - 1, min(n, N_STATISTICS)).astype(np.intp)]
+        index = rows[np.linspace(0, len(rows) - 1, n_seen).astype(np.intp)]
         seen = examples.take(index)
         if self.config.binarize:
             seen = binarized(seen, self.config.seed_data)
-        parts = np.array_split(np.arange(len(seen)), max(1, len(seen) // 500))
-        batches = (to_device(seen.x[part], self.engine.device) for part in parts)
+        # So may each batch be, whose own variance is what the mean is taken of: every k-th of them.
+        k = max(1, n_seen // 500)
+        batches = (to_device(seen.x[i::k], self.engine.device) for i in range(k))
         refresh_statistics(self.trained, self.trained.features, batches)
 
     def _check_finite(self, what: str, *values: float | None) -> None:
@@ -299,17 +305,6 @@ class Trainer:
                 f"the {what} is no longer finite in epoch {len(self.state.history) + 1}: try a "
                 f"smaller --lr than {self.lr:g}"
             )
-
-    def _means(self) -> dict[str, float]:
-        """Epoch means of the loss terms, over all processes."""
-        names = list(self.state.sums)
-        local = torch.tensor(
-            [*(self.state.sums[name] for name in names), self.state.weight],
-            dtype=torch.float64 if self.engine.device.type != "mps" else torch.float32,
-            device=self.engine.device,
-        )
-        total = self.engine.reduce(local, "sum").tolist()
-        return {name: value / total[-1] for name, value in zip(names, total[:-1], strict=True)}
 
     def _keep_weights(self, row: dict[str, Any]) -> None:
         state = self.state
