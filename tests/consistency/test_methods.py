@@ -303,6 +303,10 @@ def test_fixmatch_trains_on_what_it_is_sure_of(two: Any, make_task: Make, given:
     assert views.notes["fixmatch_used"] == 0.5
     (gradient,) = torch.autograd.grad(c, strong)
     torch.testing.assert_close(gradient, torch.tensor([[-0.35, 0.35], [0.0, 0.0]]))
+    # Predictions that are certain are used whatever the threshold.
+    method = FixMatch(make_task(two, threshold=1.0))
+    certain = given(weak_logits=torch.tensor([[200.0, 0.0]]), strong_logits=strong[:1])
+    assert method(certain).item() == pytest.approx(-log(0.3))
 
 
 def test_fixmatch_aligns_predictions_with_the_prior(two: Any, make_task: Make, given: Make) -> None:
@@ -356,6 +360,7 @@ def test_mixup_asks_for_predictions_in_between(linear: Make, make_task: Make, gi
     mixed = model.logits(m * u + (1 - m) * u[other]).softmax(1)
     expected = (mixed - m * p - (1 - m) * p[other]).square().mean()
     torch.testing.assert_close(c, expected)
+    assert torch.autograd.grad(c, weak, allow_unused=True) == (None,), "targets are not trained"
     same = u[:1].expand(6, 2)
     c = Mixup(make_task(model))(given(model=model, weak=same, weak_logits=model.logits(same)))
     assert c.item() == pytest.approx(0, abs=1e-12)

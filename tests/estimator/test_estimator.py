@@ -103,6 +103,12 @@ def test_validation_examples_choose_the_weights(quick: Quick, blobs: Data) -> No
     assert held.chosen_["validation examples"][0] == 20 and "val_error" in held.history_[0]
     part = quick(validation_fraction=0.25).fit(x, y)
     assert part.chosen_["validation examples"] == (30, "of 90 labels")
+    # Of wrong labels the model is less convinced the more it learns: its first weights are best.
+    wrong = x, (y + 1) % 3
+    chosen = quick(epochs=4).fit(x, y, validation_data=wrong)
+    assert chosen.n_iter_ == 4
+    first = quick(epochs=4, callbacks=[lambda row: True]).fit(x, y, validation_data=wrong)
+    np.testing.assert_array_equal(chosen.predict_proba(x), first.predict_proba(x))
 
 
 def test_callbacks_see_every_epoch_and_may_end_training(quick: Quick, blobs: Data) -> None:

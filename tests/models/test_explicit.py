@@ -49,8 +49,12 @@ class ExactEncoder(nn.Module):
 class RoughEncoder(nn.Module):
     """An approximate posterior with independent a and z."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.slope = nn.Parameter(torch.tensor(0.5))
+
     def forward(self, x: Tensor) -> Posterior:
-        mean = 0.5 * x[:, :1]
+        mean = self.slope * x[:, :1]
         return Posterior(gaussian(0.2 * mean, 1.3), lambda a: gaussian(mean + 0 * a, 0.4))
 
 
@@ -71,8 +75,25 @@ def linear_model(encoder: nn.Module, prior: str = "gaussian") -> SupervisedHDGM:
     return SupervisedHDGM(spec, parts)
 
 
-def exact_log_px(x: Tensor) -> Tensor:
-    return MultivariateNormal(MU, W[:, None] * W + SIGMA**2 * torch.eye(3)).log_prob(x)
+def exact_log_px(x: Tensor, m: Tensor | float = 0.0) -> Tensor:
+    """With p(z) = N(m, 1)."""
+    return MultivariateNormal(MU + m * W, W[:, None] * W + SIGMA**2 * torch.eye(3)).log_prob(x)
+
+
+def exact_bound(x: Tensor, slope: Tensor, m: Tensor | float = 0.0) -> Tensor:
+    """log p(x) - KL(q(a, z|x) || p(a, z|x)) of a rough encoder, with p(z) = N(m, 1).
+
+    The joint posterior is a 2-d Gaussian.
+    """
+    variance = 1 / (1 + (W @ W).item() / SIGMA**2)
+    covariance = torch.tensor([[B**2 * variance + S**2, B * variance], [B * variance, variance]])
+    mean = variance * (m + ((x - MU) @ W) / SIGMA**2)
+    posterior = MultivariateNormal(torch.stack([B * mean, mean]), covariance)
+    q_mean = slope * x[0]
+    q = MultivariateNormal(
+        torch.stack([0.2 * q_mean, q_mean]), torch.diag(torch.tensor([1.3, 0.4]))
+    )
+    return exact_log_px(x, m) - kl_divergence(q, posterior)
 
 
 X = torch.tensor([[0.1, 0.4, -0.2], [2.0, -1.0, 1.0], [-1.0, 0.0, -3.0]])
@@ -85,19 +106,11 @@ def test_with_the_exact_posterior_every_sample_gives_log_px() -> None:
 
 
 def test_bound_is_the_closed_form_for_an_approximate_posterior() -> None:
-    # ELBO = log p(x) - KL(q(a, z|x) || p(a, z|x)), the joint posterior being a 2-d Gaussian.
     torch.manual_seed(0)
-    model, n = linear_model(RoughEncoder()), 100_000
-    variance = 1 / (1 + (W @ W).item() / SIGMA**2)
-    covariance = torch.tensor([[B**2 * variance + S**2, B * variance], [B * variance, variance]])
+    encoder, n = RoughEncoder(), 100_000
+    model = linear_model(encoder)
     for x in X:
-        q_mean = 0.5 * x[0]
-        q = MultivariateNormal(
-            torch.stack([0.2 * q_mean, q_mean]), torch.diag(torch.tensor([1.3, 0.4]))
-        )
-        mean = variance * ((x - MU) @ W) / SIGMA**2
-        posterior = MultivariateNormal(torch.stack([B * mean, mean]), covariance)
-        closed_form = (exact_log_px(x) - kl_divergence(q, posterior)).item()
+        closed_form = exact_bound(x, encoder.slope).item()
         draws = model.log_likelihood(x.expand(n, 3), 1)
         standard_error = (draws.std() / n**0.5).item()
         assert draws.mean().item() == pytest.approx(closed_form, abs=5 * standard_error)
@@ -133,27 +146,30 @@ def test_importance_bound_by_hand() -> None:
 
 
 def test_with_a_prior_of_classes_the_model_is_one_of_x_and_y() -> None:
-    model = linear_model(RoughEncoder(), "classes")
+    encoder = RoughEncoder()
+    model = linear_model(encoder, "classes")
     assert isinstance(model.prior, ClassMixture)
     model.prior.means.data = torch.tensor([[-1.0], [2.0]])
-    covariance = W[:, None] * W + SIGMA**2 * torch.eye(3)
     # x given y is Gaussian around the image of the mean of its class; both classes are as likely.
-    given_y = [MultivariateNormal(MU + m * W, covariance) for m in (-1.0, 2.0)]
-    log_pxy = torch.stack([p.log_prob(X) for p in given_y]) - log(2)
+    log_pxy = torch.stack([exact_log_px(X, m) for m in (-1.0, 2.0)]) - log(2)
     torch.manual_seed(0)
     with torch.no_grad():
         estimate = model.log_likelihood(X, 200_000)
         torch.testing.assert_close(estimate, log_pxy.logsumexp(0), atol=0.05, rtol=0)
-        y = torch.tensor([0, 1, 0])
-        n = 5000
-        loss = model(Batch(X.repeat(n, 1), y.repeat(n)), "hybrid")
-        bound = loss.terms["bound"] + loss.terms["log_py_given_z"]
-        torch.testing.assert_close(-loss.total, bound)
-        exact = log_pxy[y, torch.arange(3)].mean()
-        assert bound < exact, "a bound of log p(x, y)"
         # By hand: the classes' logits are -1/2 (z - m)^2.
         logits = model.prior.class_logits(torch.tensor([[0.0]]))
         torch.testing.assert_close(logits[0, 0] - logits[0, 1], torch.tensor((-1 + 4) / 2))
+    # What is maximised is the bound of log p(x, y) in closed form, and so is its gradient.
+    y, n = torch.tensor([0, 1, 0]), 50_000
+    loss = model(Batch(X.repeat(n, 1), y.repeat(n)), "hybrid")
+    bound = loss.terms["bound"] + loss.terms["log_py_given_z"]
+    torch.testing.assert_close(-loss.total.detach(), bound)
+    given_y = zip(X, model.prior.means[y, 0], strict=True)
+    exact = torch.stack([exact_bound(x, encoder.slope, m) for x, m in given_y]).mean() - log(2)
+    assert bound.item() == pytest.approx(exact.item(), abs=0.03)
+    learnt = [encoder.slope, model.prior.means]
+    found, expected = (torch.autograd.grad(j, learnt) for j in (-loss.total, exact))
+    torch.testing.assert_close(found, expected, atol=0.05, rtol=0)
 
 
 def test_a_prior_of_classes_learns_from_labels_alone_too() -> None:

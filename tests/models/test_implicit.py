@@ -104,6 +104,22 @@ def test_the_critics_loss_is_its_equation(network: str) -> None:
     torch.testing.assert_close(half, unsupervised.detach())
 
 
+@pytest.mark.parametrize("network", NETWORK_NAMES)
+def test_labelled_and_unlabelled_inputs_share_their_statistics(network: str) -> None:
+    """Those that the encoder normalises by in the critic's turn."""
+    model, b = ali(network), batch()
+    seen: list[Tensor] = []
+    model.critic.register_forward_pre_hook(lambda critic, pairs: seen.append(pairs[1]))
+    model(b, "critic")
+    with torch.no_grad():
+        apart, together = (
+            torch.cat([model.encoder(model.standardize(x)) for x in inputs])
+            for inputs in ([b.x, b.main], [torch.cat([b.x, b.main])])
+        )
+    torch.testing.assert_close(seen[0][:24], together)
+    assert not torch.allclose(apart, together, atol=1e-3)
+
+
 @pytest.mark.parametrize("generator_loss", ["feature-matching", "adversarial"])
 def test_the_generators_loss_is_its_equation(generator_loss: str, gradients: Gradients) -> None:
     """The pass that keeps no graph of x gives the gradients of one that keeps all."""

@@ -29,7 +29,7 @@ SOFTMAX: dict[str, Any] = {"model": "softmax", "clip_norm": 0.0, "clip_value": 0
 
 @pytest.fixture
 def turns(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """What the loop did in each step of the run: learning rate, batch, gradient, weights after."""
+    """Each turn of the run: its player, terms, learning rate, batch, gradient, weights after."""
     noted: list[dict[str, Any]] = []
     original = Trainer._take_turn
 
@@ -37,6 +37,8 @@ def turns(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
         loss = original(self, player, batch, *rest)
         noted.append(
             {
+                "player": player,
+                "terms": loss.terms,
                 "lr": self.optimizers[player].param_groups[0]["lr"],
                 "batch": batch,
                 "gradient": [p.grad.clone() for p in self.players[player] if p.grad is not None],
@@ -157,11 +159,12 @@ def test_the_ramp_scales_the_learning_rate(trained: Trained, turns: list[dict[st
 def test_the_linear_schedule_ends_in_the_last_third(
     trained: Trained, turns: list[dict[str, Any]]
 ) -> None:
-    trained(lr=0.01, epochs=3, schedule="linear", model="softmax")
-    rates = [turn["lr"] for turn in turns]
-    steps = len(rates) // 3
-    assert rates[: 2 * steps] == [0.01] * (2 * steps)
-    assert rates[2 * steps :] == pytest.approx([0.01 * (1 - i / steps) for i in range(steps)])
+    trained(lr=0.01, epochs=3, schedule="linear", model="semisup-ali", network="mlp", n_batch=200)
+    for player in ("critic", "generator"):
+        rates = [turn["lr"] for turn in turns if turn["player"] == player]
+        steps = len(rates) // 3
+        assert rates[: 2 * steps] == [0.01] * (2 * steps)
+        assert rates[2 * steps :] == pytest.approx([0.01 * (1 - i / steps) for i in range(steps)])
 
 
 @pytest.mark.parametrize(("epochs", "length"), [(1, 0), (2, 1), (40, 20), (200, 50)])
@@ -400,7 +403,7 @@ def test_checkpoints_within_an_epoch(trained: Trained, monkeypatch: pytest.Monke
 
 
 def test_the_bar_is_asked_for_means_of_the_epoch_so_far(
-    trained: Trained, monkeypatch: pytest.MonkeyPatch
+    trained: Trained, turns: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = []
 
@@ -410,10 +413,15 @@ def test_the_bar_is_asked_for_means_of_the_epoch_so_far(
     monkeypatch.setattr(Progress, "step", step)
     run = trained()
     assert [epoch for epoch, _, _ in seen] == [0] * 7 + [1] * 7
-    assert sum(n for _, n, _ in seen) == 400
+    sizes = [n for _, n, _ in seen]
+    assert sum(sizes) == 400 and set(sizes) == {28, 29}
+    nll = [turn["terms"]["nll_y"].item() for turn in turns]
+    for last in range(7, 14):  # over examples, and of the second epoch alone
+        mean = np.average(nll[7 : last + 1], weights=sizes[7 : last + 1])
+        assert seen[last][2]["nll_y"] == pytest.approx(mean, rel=1e-5)
     rows = (run / "metrics.csv").read_text().splitlines()
     names = rows[0].split(",")
-    last = dict(zip(names, rows[2].split(","), strict=True))
+    row = dict(zip(names, rows[2].split(","), strict=True))
     for name, value in seen[-1][2].items():
-        assert value == pytest.approx(float(last[f"train_{name}"]), rel=1e-5)
+        assert value == pytest.approx(float(row[f"train_{name}"]), rel=1e-5)
     assert next(iter(seen[0][2])) == "loss"
