@@ -45,9 +45,10 @@ ALONE: dict[str, dict[str, Any]] = {
     "mixup": {"mixup": 10.0, "rampup": 5.0},
 }
 """Each consistency method, at the weight it is usually given (docs/few-labels.md)."""
+EXPLICIT: dict[str, Any] = {"model": "semisup-hdgm", "prior": "gaussian"}
 HYBRIDS: dict[str, dict[str, Any]] = {
-    "explicit hybrid": {"model": "semisup-hdgm"},
-    "explicit hybrid, prior of classes": {"model": "semisup-hdgm", "prior": "classes"},
+    "explicit hybrid": EXPLICIT,
+    "explicit hybrid, prior of classes": EXPLICIT | {"prior": "classes"},
     # The implicit family has no strided network: its control is "control, small network".
     "implicit hybrid": {"model": "semisup-ali", "network": "small"},
 }
@@ -62,9 +63,9 @@ CHANGES: dict[str, dict[str, Any]] = {
     ", small network, weight 0.01": {"network": "small", "unsup_weight": 0.01},
 }
 ATTEMPTS: dict[str, dict[str, Any]] = {
-    "explicit hybrid, weight 1.0": {"model": "semisup-hdgm", "unsup_weight": 1.0},
+    "explicit hybrid, weight 1.0": EXPLICIT | {"unsup_weight": 1.0},
     **{
-        f"explicit hybrid, z coupled{name}": {"model": "semisup-hdgm", "detach_z": False, **changes}
+        f"explicit hybrid, z coupled{name}": EXPLICIT | {"detach_z": False} | changes
         for name, changes in CHANGES.items()
     },
 }
@@ -111,7 +112,7 @@ class Setting:
             BEST: best,
             f"{BEST}, small network": {"network": "small", **best},
             **HYBRIDS,
-            "explicit hybrid + latent_vat": {"model": "semisup-hdgm", "latent_vat": 1.0},
+            "explicit hybrid + latent_vat": EXPLICIT | {"latent_vat": 1.0},
         }
         both = HYBRIDS
         if self.attempts:

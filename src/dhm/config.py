@@ -156,7 +156,8 @@ class TrainConfig:
     )
     prior: Prior | None = option(
         None,
-        "p(z): one Gaussian, or one for each class, so that the generative part learns from labels",
+        "p(z): one Gaussian, or one for each class, so that the generative part learns from labels "
+        "(the default of semisup-hdgm, but not of the original's network)",
         group="model",
         model=True,
     )
@@ -438,7 +439,9 @@ class TrainConfig:
         f = TrainConfig.__dataclass_fields__[name]
         if f.metadata["used_by"] and not self._uses(f):
             return None
-        return model_class(self.model).options[self.network].get(name, f.metadata["usual"])
+        value = model_class(self.model).options[self.network].get(name, f.metadata["usual"])
+        several = self.n_samples not in (None, 1)  # which bound log p(x) alone: see `check`
+        return "gaussian" if value == "classes" and several else value
 
     def for_classes(self, n_classes: int) -> "TrainConfig":
         """The same with `count` labels of each class as a number of labels."""

@@ -491,6 +491,22 @@ def test_a_run_prints_its_table(capsys: pytest.CaptureFixture[str]) -> None:
     assert lines[5] == "run folder: runs/digits-supervised-hdgm"
 
 
+def test_a_run_says_that_its_z_is_of_no_use(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of independent features there is nothing that a z could tell; of copies of one there is."""
+    monkeypatch.chdir(tmp_path)
+    x = np.random.default_rng(0).normal(size=(400, 6)).astype("f4")
+    words = ["train", *SIZES, "--model", "semisup-hdgm", "--keep", "last", "--unsup_weight", "1"]
+    said = {}
+    for name, features in {"noise": x, "copies": x[:, :1] + 0.1 * x}.items():
+        np.savez(f"{name}.npz", x=features, y=np.arange(400) % 2)
+        given = ["--dataset", f"{name}.npz", "-e", "40", "--prior", "gaussian", "--n_batch", "20"]
+        assert main([*words, *given]) == 0
+        said[name] = "samples and reconstructions are all much the same" in capsys.readouterr().err
+    assert said == {"noise": True, "copies": False}
+
+
 def test_a_run_says_what_it_makes_of_its_examples(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -505,6 +521,9 @@ def test_a_run_says_what_it_makes_of_its_examples(
     assert f"\n67 labels, {n_val} validation and {n_test} test examples\n" in out
     assert "dhm: 300 examples without a label are left out; the semisup models" in err
     assert f"dhm: {n_val} validation examples choose the weights, too few" in err
+    hidden = [*words, "--model", "supervised-mlp", "--keep", "last", "--n_labeled", "20"]
+    assert main(hidden) == 0 and "300 examples" in capsys.readouterr().err
+    assert main([*hidden, "--vat", "1"]) == 0 and "347 examples" in capsys.readouterr().err
     semisup = [*words, "--model", "semisup-mlp", "--keep", "last"]
     assert main([*semisup, "--n_labeled", "20"]) == 0
     out, err = capsys.readouterr()

@@ -48,6 +48,7 @@ def test_few_labels_get_the_methods_of_the_recipes() -> None:
     assert (most.model, most.methods()) == ("semisup-hdgm", [])
     # Few labels are learnt by heart through z, many are not.
     assert (recipe.for_model().detach_z, most.for_model().detach_z) == (True, False)
+    assert (recipe.unsup_weight, most.unsup_weight) == (None, 0.01)
     given = choose(Facts(IMAGES, 10_000, 9000), {"detach_z": True})
     assert given.options["detach_z"] is True
     every = parse_config(choose(Facts(IMAGES, 10_000, 10_000), {}).options)
@@ -57,5 +58,7 @@ def test_few_labels_get_the_methods_of_the_recipes() -> None:
 def test_epochs_are_as_many_as_make_so_many_steps() -> None:
     for n, shape, epochs in ((1797, IMAGES, 30), (10_000, IMAGES, 26), (60_000, IMAGES, 10)):
         assert choose(Facts(shape, n, n), {}).options["epochs"] == epochs
+    few = choose(Facts(IMAGES, 600, 60), {})
+    assert few.options["epochs"] == 80 and few.reasons["epochs"].endswith("400 at least: 400")
     assert choose(Facts(VECTORS, 100, 100), {}).options["epochs"] == 100
     assert choose(Facts(VECTORS, 100, 100), {"epochs": 3}).options["epochs"] == 3

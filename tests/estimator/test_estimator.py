@@ -753,7 +753,7 @@ def test_verbose_says_what_was_chosen(
     model = quick(epochs=None, verbose=1, callbacks=[lambda row: True]).fit(*images)
     said = capsys.readouterr().err
     assert "model supervised-hdgm (all examples have a label)" in said
-    assert "epochs 30 (" in said and "epoch  1/30" in said
+    assert "epochs 400 (" in said and "epoch   1/400" in said
     assert model.chosen_["network"] == ("small", "the default")
 
 

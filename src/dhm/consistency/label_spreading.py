@@ -110,7 +110,7 @@ def neighbor_graph(features: NDArray[np.float32], _: object = None) -> "csr_matr
 
     features = normalize(features)
     if features.shape[1] > N_COMPONENTS:
-        with np.errstate(invalid="ignore"):  # shares of no variance, which nobody asks for
+        with np.errstate(all="ignore"):  # shares of no variance, which nobody asks for
             features = TruncatedSVD(N_COMPONENTS, random_state=0).fit_transform(features)
         features = normalize(features)
     # Brute force: in so many dimensions no tree is faster.

@@ -127,7 +127,7 @@ def check_domain(model: Model, data: Dataset) -> None:
 
 def copy_weights(model: Model, source: Model, name: str) -> None:
     """Copy the weights of a trained model into another one of the same parts and sizes."""
-    for what in ("dtype", "classes", "likelihood", "features"):
+    for what in ("dtype", "classes", "likelihood", "prior", "features"):
         theirs, ours = ((asdict(m.spec) | dict(m.spec.options)).get(what) for m in (source, model))
         unnamed = what == "features" and None in (theirs, ours)  # then columns go by position
         if theirs != ours and not unnamed:

@@ -275,8 +275,12 @@ class SemisupHDGM(SupervisedHDGM):
     """The explicit hybrid with unlabelled examples in G(x)."""
 
     options: ClassVar[dict[str, dict[str, Any]]] = semisupervised(
-        # At the weight that these networks have, few labels are learnt by heart through z.
-        {name: {**own, "detach_z": True} for name, own in SupervisedHDGM.options.items()}
+        # At the weight that these networks have, few labels are learnt by heart through z; and of
+        # little data p(x|z) soon leaves z alone, unless labels give it a meaning.
+        {
+            name: {**own, "detach_z": True, "prior": "classes"}
+            for name, own in SupervisedHDGM.options.items()
+        }
         | {"paper": _PAPER}
     )
     uses_unlabeled = True

@@ -21,7 +21,7 @@ MODELS = {
 }
 
 
-BEFORE: dict[str, Any] = {"detach_z": False}
+BEFORE: dict[str, Any] = {"detach_z": False, "prior": "gaussian"}
 """What was done before there were these options, where that is not their default now."""
 
 
@@ -38,7 +38,7 @@ def options_before(model: str, network: str) -> dict[str, Any]:
 
     Example:
         >>> options_before("semisup-hdgm", "small"), options_before("softmax", "small")
-        ({'detach_z': False}, {})
+        ({'detach_z': False, 'prior': 'gaussian'}, {})
     """
     own = model_class(model).options.get(network, {})
     return {name: value for name, value in BEFORE.items() if name in own}

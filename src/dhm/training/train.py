@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
 TARGET_STEPS = 4000
-FEW_VALIDATION = 50
+FEW_VALIDATION, FEW_EPOCHS, FEW_NATS = 50, 10, 0.5
 LABELED_BATCH = 1024
 """A labelled batch may be this large however few labels there are: each copy has its own noise."""
 
@@ -145,6 +145,8 @@ def _train(
         title = f"{config.dataset}, {config.model}"
         learning_curves(trainer.state.history, run.path / "curves.png", title)
         run.write_summary(summary)
+        if progress:
+            _advise_of_collapse(trainer.state.history)
     engine.wait_for_everyone()
     return {"run": str(run.path), **summary}
 
@@ -323,6 +325,8 @@ def _make_run(run: RunFolder | None, config: TrainConfig, overwrite: bool) -> Ru
 def _advise(dataset: Dataset, data: TrainingData, config: TrainConfig) -> None:
     """Say what the user may not know of the examples."""
     n, held = int((~dataset.train.labeled).sum()), len(data.validation or ())
+    if config.methods():  # made for those whose label is hidden, too
+        n = len(dataset.train) - held - len(data.main)
     advice = []
     if n and data.unlabeled is None:
         advice.append(
@@ -336,6 +340,17 @@ def _advise(dataset: Dataset, data: TrainingData, config: TrainConfig) -> None:
         )
     for text in advice:
         print(f"dhm: {text}", file=sys.stderr)
+
+
+def _advise_of_collapse(history: list[dict[str, Any]]) -> None:
+    """Say so where p(x|z) came to leave z alone, which a figure of p(x) does not show."""
+    kl = history[-1].get("train_kl")
+    if len(history) >= FEW_EPOCHS and kl is not None and kl < FEW_NATS:
+        print(
+            f"dhm: z tells {kl:.2f} nats of x, so that samples and reconstructions are all much "
+            f"the same; try --prior classes, --warmup {len(history) // 2} or more --epochs",
+            file=sys.stderr,
+        )
 
 
 def _how_to_resume(run: RunFolder) -> str:
