@@ -95,6 +95,18 @@ def test_examples_of_no_weight_are_as_good_as_absent(quick: Quick, images: Data)
     np.testing.assert_array_equal(one.predict_proba(x), quick().fit(x, y).predict_proba(x))
 
 
+def test_a_supervised_model_says_what_it_leaves_out(quick: Quick, blobs: Data) -> None:
+    x, y = blobs
+    few = np.where(np.arange(len(y)) < 30, y, -1)
+    left_out = f"{len(y) - 30} examples without a label are left out by model='softmax'"
+    with pytest.warns(UserWarning, match=left_out):
+        HybridClassifier("softmax", epochs=1).fit(x, few)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        quick(epochs=1).fit(x, few)
+        HybridClassifier("softmax", epochs=1).fit(x, y)
+
+
 def test_validation_examples_choose_the_weights(quick: Quick, blobs: Data) -> None:
     x, y = blobs
     model = quick().fit(x, y)
@@ -145,7 +157,8 @@ def test_warm_start_goes_on(quick: Quick, blobs: Data) -> None:
             model.set_params(**other).fit(x, y)
         model.set_params(n_latent=3, unsup_weight=None, model="auto")
     few = np.where(np.arange(len(y)) % 6 == 0, y, -1)
-    model.set_params(epochs=1).fit(x, few)  # for which another model would have been chosen
+    with pytest.warns(UserWarning, match="100 examples without a label are left out"):
+        model.set_params(epochs=1).fit(x, few)  # for which another model would have been chosen
     assert model.chosen_["model"] == ("supervised-hdgm", "all examples have a label")
     assert model.chosen_["epochs"] == (1, "as given") and "vat" not in model.chosen_
     cold = quick(epochs=3).fit(x, y).fit(x, y)

@@ -35,6 +35,7 @@ from dhm.estimator.memory import Memory
 from dhm.inference.novelty.detector import ENOUGH, NoveltyDetector
 from dhm.models.base import Model, ModelSpec
 from dhm.models.build import build_model
+from dhm.models.registry import model_class
 from dhm.nn.device import find_device
 from dhm.nn.generators import lent
 from dhm.training.data import TrainingData, training_data
@@ -212,6 +213,13 @@ class HybridClassifier(Answers):
                     stacklevel=2,
                 )
             config = self._choose(examples, validation, seed, None if fresh else self.model_.spec)
+            n_left = int((~examples.labeled).sum())
+            if n_left and not model_class(config.model).uses_unlabeled:
+                warnings.warn(
+                    f"{n_left} examples without a label are left out by model={config.model!r}; "
+                    "the semisup models learn from them, too",
+                    stacklevel=2,
+                )
             interrupted = self._train(examples, validation, config, fresh)
             self._hold_out(validation)
             self._class_counts = examples.class_counts(len(self.classes_)).tolist()
