@@ -167,6 +167,11 @@ def test_the_linear_schedule_ends_in_the_last_third(
         assert rates[2 * steps :] == pytest.approx([0.01 * (1 - i / steps) for i in range(steps)])
 
 
+def test_a_recipes_name_is_no_config() -> None:
+    with pytest.raises(ConfigError, match=r"expected a TrainConfig, .*load_recipe.* found str"):
+        train("digits-50")  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(("epochs", "length"), [(1, 0), (2, 1), (40, 20), (200, 50)])
 def test_half_of_a_short_run_is_not_ramped(
     small: Callable[..., TrainConfig], epochs: int, length: int

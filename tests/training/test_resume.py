@@ -259,21 +259,29 @@ def test_what_is_left_open_is_as_the_run_was_started(trained: Trained) -> None:
 
 
 def test_what_is_from_before_an_option_stays_as_it_was(trained: Trained, tmp_path: Path) -> None:
-    run = trained(model="semisup-hdgm", detach_z=False)
+    run = trained(model="semisup-hdgm", detach_z=False, prior="gaussian")
     options = (run / "config.yaml").read_text()
-    (run / "config.yaml").write_text(options.replace("detach_z: false\n", ""))
+    older_options = options.replace("detach_z: false\n", "").replace("prior: gaussian\n", "")
+    (run / "config.yaml").write_text(older_options)
     trained(resume=True, model="semisup-hdgm", epochs=3)
     assert (run / "config.yaml").read_text() == options.replace("epochs: 2", "epochs: 3")
     older = load_model(run)
-    del older.spec.options["detach_z"]
+    for name in ("detach_z", "prior"):
+        del older.spec.options[name]
     save_model(older, tmp_path / "older.safetensors")
-    assert load_model(tmp_path / "older.safetensors").detach_z is False
+    again = load_model(tmp_path / "older.safetensors")
+    assert again.detach_z is False and again.has_density and not again.joint
 
 
 def test_what_was_filled_in_for_the_old_length_is_filled_in_anew(trained: Trained) -> None:
-    trained(epochs=4)
-    options = read_config(trained(resume=True, epochs=6) / "config.yaml")
+    run = trained(epochs=4)
+    trained(resume=True, epochs=6)
+    options = read_config(run / "config.yaml")
     assert (options["epochs"], options["rampdown"]) == (6, 3)
+    words = ["train", "-l", run.name, "--run_dir", str(run.parent), "--resume", "-q"]
+    assert main([*words, "-e", "8"]) == 0
+    options = read_config(run / "config.yaml")
+    assert (options["epochs"], options["rampdown"]) == (8, 4)
 
 
 def test_a_run_without_its_summary_gets_it(trained: Trained) -> None:

@@ -75,6 +75,11 @@ def train(
         >>> 0 <= summary["test"]["error"] <= 1
         True
     """
+    if not isinstance(config, TrainConfig):
+        raise ConfigError(
+            f"expected a TrainConfig, as that of dhm.load_recipe(NAME).config(), found "
+            f"{type(config).__name__}"
+        )
     config = config.check()
     if overwrite and (resume or config.logname is None):
         raise ConfigError("--overwrite needs --logname, and contradicts --resume")
@@ -305,7 +310,7 @@ def _as_started(config: TrainConfig, run: RunFolder) -> TrainConfig:
             raise ConfigError(f"--{f.name} {ours}: the run {run.path} was started {how}")
     longer_or_shorter = config.epochs is not None and config.epochs != started.epochs
     if longer_or_shorter and started.rampdown == _usual_rampdown(started, started.epochs or 0):
-        taken["rampdown"] = config.rampdown  # what was filled in for its old length is no choice
+        taken["rampdown"] = None  # what was filled in for its old length is no choice
     return replace(config, **taken)
 
 
