@@ -44,6 +44,7 @@ def test_few_labels_get_the_methods_of_the_recipes() -> None:
     assert recipe.methods() == load_recipe("digits-50").config().methods()
     table = parse_config(choose(Facts(VECTORS, 10_000, 100), {}).options)
     assert (table.network, table.methods()) == ("small", ["vat", "information"])
+    assert table.warmup == table.epochs / 2 and recipe.warmup is None
     most = parse_config(choose(Facts(IMAGES, 10_000, 9000), {}).options)
     assert (most.model, most.methods()) == ("semisup-hdgm", [])
     # Few labels are learnt by heart through z, many are not.

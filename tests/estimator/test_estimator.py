@@ -182,6 +182,16 @@ def test_partial_fit_learns_call_after_call(quick: Quick, blobs: Data) -> None:
     model.partial_fit(x[:40], y[:40], classes=[3, 2, 1, 0])
 
 
+def test_partial_fit_does_not_fade_in_what_may_never_end(quick: Quick, blobs: Data) -> None:
+    x, y = blobs
+    few = np.where(np.arange(len(y)) < 30, y, -1)
+    assert quick(epochs=4).fit(x, few).model_.spec.options["warmup"] == 2
+    one = quick().partial_fit(x, few)
+    assert one.model_.spec.options["warmup"] == 0 and "warmup" not in one.chosen_
+    given = quick(options={"warmup": 3.0}).partial_fit(x, few)
+    assert given.model_.spec.options["warmup"] == 3
+
+
 def test_partial_fit_of_few_labels_at_a_time() -> None:
     """What two labels say of the classes' shares is not forced upon a hundred examples.
 

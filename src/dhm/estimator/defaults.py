@@ -119,6 +119,7 @@ def choose(facts: Facts, given: Mapping[str, Any], consistency: Any = "auto") ->
         options |= methods
         reasons |= dict.fromkeys(methods, "as given")
     classifies = options.get("sup_weight") != 0  # or there is nothing to be consistent
+    fades = False
     if consistency == "auto" and facts.few_labels and model.uses_unlabeled and classifies:
         methods = IMAGES if facts.images else TABLES
         own = model.options["small"]
@@ -126,6 +127,7 @@ def choose(facts: Facts, given: Mapping[str, Any], consistency: Any = "auto") ->
         take("few labels", **{k: v for k, v in STEADY.items() if k != "ema" or k not in own})
         if not facts.images and "likelihood" in own:
             take("few labels, vectors: a better p(x)", unsup_weight=BOUND)
+            fades = True
     if methods and facts.images and "strided" in model.options:
         take("few labels: many passes, so the quick network", network="strided")
     take("the default", network="small")
@@ -142,4 +144,6 @@ def choose(facts: Facts, given: Mapping[str, Any], consistency: Any = "auto") ->
         epochs = max(min(most, max(10, ceil(aim / steps))), ceil(least / steps))
         why = f"{aim} steps if 10 to {most} epochs have them" + f", {least} at least" * bool(least)
         take(f"{why}: {epochs * steps}", epochs=epochs)
+    if fades:
+        take("few labels, vectors: or p(x|z) leaves z alone", warmup=options["epochs"] / 2)
     return Choice(options, reasons)

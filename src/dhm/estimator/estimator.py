@@ -256,7 +256,10 @@ class HybridClassifier(Answers):
             examples = self._examples(X, y, sample_weight, None, learn=fresh, classes=classes)
             past = None if fresh else self._past
             seed = self._draw_seed()
-            options = self._choose(examples, None, seed, None) if fresh else self._options
+            if fresh:
+                options = self._unfaded(self._choose(examples, None, seed, None))
+            else:
+                options = self._options
             # The same examples are held out when `fit` goes on after this.
             seed_of_split = seed if past is None else self.seed_
             known = examples.class_counts(len(self.classes_))
@@ -425,6 +428,13 @@ class HybridClassifier(Answers):
             for name, (value, reason) in self.chosen_.items():
                 print(f"{name} {value} ({reason})", file=sys.stderr)
         return config
+
+    def _unfaded(self, config: TrainConfig) -> TrainConfig:
+        """The options without a warm-up that nobody asked for: who knows how many calls follow?"""
+        if self.chosen_.get("warmup", (0.0, "as given"))[1] == "as given":
+            return config
+        del self.chosen_["warmup"]
+        return replace(config, warmup=0.0)
 
     def _train(
         self,
