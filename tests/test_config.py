@@ -109,6 +109,19 @@ def test_a_model_may_have_defaults_of_its_own_in_training() -> None:
     assert TrainConfig(model="semisup-ali", lr=0.1, ema=0.0).for_model().ema == 0.0
 
 
+def test_the_prior_is_of_classes_where_labels_teach_z_nothing_else() -> None:
+    def prior(**options: Any) -> str | None:
+        config = TrainConfig(**{"model": "semisup-hdgm", **options}).for_model()
+        assert config.for_model() == config
+        return config.prior
+
+    assert prior() == prior(n_samples=1) == prior(detach_z=True) == prior(network="strided")
+    assert prior() == "classes" == prior(detach_z=False, prior="classes")
+    one = [{"n_samples": 3}, {"sup_weight": 0.0}, {"detach_z": False}, {"network": "paper"}]
+    assert {prior(**options) for options in one} == {"gaussian"}
+    assert prior(model="supervised-hdgm") == "gaussian" and prior(model="semisup-cnn") is None
+
+
 def test_a_network_the_model_lacks_is_refused() -> None:
     with pytest.raises(ConfigError, match="--network mlp cannot be used with --model softmax; it"):
         TrainConfig(model="softmax", network="mlp").for_model()

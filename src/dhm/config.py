@@ -157,7 +157,8 @@ class TrainConfig:
     prior: Prior | None = option(
         None,
         "p(z): one Gaussian, or one for each class, so that the generative part learns from labels "
-        "(the default of semisup-hdgm, but not of the original's network)",
+        "(the default of semisup-hdgm, but not of the original's network, of --sup_weight 0, "
+        "--detach_z false or more --n_samples than 1)",
         group="model",
         model=True,
     )
@@ -440,8 +441,17 @@ class TrainConfig:
         if f.metadata["used_by"] and not self._uses(f):
             return None
         value = model_class(self.model).options[self.network].get(name, f.metadata["usual"])
-        several = self.n_samples not in (None, 1)  # which bound log p(x) alone: see `check`
-        return "gaussian" if value == "classes" and several else value
+        if value == "classes" and not self._labels_may_shape_z():
+            return "gaussian"
+        return value
+
+    def _labels_may_shape_z(self) -> bool:
+        """Whether a p(z) of classes is the better default where it is one.
+
+        Not for a generative part alone, which is one of x; nor for more samples, which bound log
+        p(x), see `check`; nor where log p(y|x,z) trains z, too: the error was the higher for it.
+        """
+        return self.sup_weight != 0 and self.n_samples in (None, 1) and self.detach_z is not False
 
     def for_classes(self, n_classes: int) -> "TrainConfig":
         """The same with `count` labels of each class as a number of labels."""

@@ -192,6 +192,28 @@ def test_partial_fit_does_not_fade_in_what_may_never_end(quick: Quick, blobs: Da
     assert given.model_.spec.options["warmup"] == 3
 
 
+def test_a_model_that_goes_on_is_not_faded_in_again(quick: Quick, blobs: Data) -> None:
+    """kl, which then costs next to nothing, would rise from 1.9 to 3.8."""
+    x, y = blobs
+    few = np.where(np.arange(len(y)) < 30, y, -1)
+    model = quick(epochs=60, warm_start=True, n_batch=20, lr=0.005).fit(x, few)
+    assert model.chosen_["warmup"][0] == 30
+    model.set_params(epochs=3).fit(x, few)
+    kl = [row["train_kl"] for row in model.history_]
+    assert max(kl[60:]) < 1.4 * kl[59] and "warmup" not in model.chosen_
+    stopped = quick(epochs=60, callbacks=[lambda row: True]).fit(x, few)
+    assert stopped.model_.spec.options["warmup"] == 30
+    assert stopped.partial_fit(x, few).model_.spec.options["warmup"] == 0
+
+
+@pytest.mark.parametrize("epochs", ["10", -1, 0, 2.5])
+def test_epochs_of_a_table_with_few_labels_are_checked(blobs: Data, epochs: Any) -> None:
+    x, y = blobs
+    few = np.where(np.arange(len(y)) < 30, y, -1)
+    with pytest.raises(ConfigError, match="epochs"):
+        HybridClassifier(epochs=epochs).fit(x, few)
+
+
 def test_partial_fit_of_few_labels_at_a_time() -> None:
     """What two labels say of the classes' shares is not forced upon a hundred examples.
 

@@ -137,14 +137,33 @@ def test_statistics_are_refreshed_from_few_batches_over_all(
     assert len(np.unique(torch.cat(seen).flatten(1), axis=0)) > 1000
 
 
-def test_statistics_are_of_batches_of_all_classes(
-    trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("warmup", "best"), [(0.0, 1), (2.0, 2), (2.5, 3), (9.0, 4)])
+def test_no_epoch_of_a_warm_up_is_best(
+    trained: Trained, monkeypatch: pytest.MonkeyPatch, warmup: float, best: int
 ) -> None:
-    """Though the data is sorted by class: the variance within one class is not that of the data."""
+    """The error knows nothing of a bound that is not whole yet."""
+    errors = iter(range(1, 5))
+
+    def worse(*_: Any, **__: Any) -> dict[str, float]:
+        return {"error": next(errors) / 10, "nll": 1.0, "ece": 0.1, "log_likelihood": -1.0}
+
+    monkeypatch.setattr("dhm.training.trainer.evaluate", worse)
+    run = trained(model="supervised-hdgm", warmup=warmup, epochs=4)
+    assert RunFolder.of(run).read_summary()["best_epoch"] == best
+
+
+@pytest.mark.parametrize("sorted_by_class", [True, False])
+def test_statistics_are_of_batches_of_all_classes(
+    trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sorted_by_class: bool
+) -> None:
+    """In whatever order the data is: the variance within one class is not that of the data."""
     data = load_data("digits")
     x = np.concatenate([data.train.x, data.test.x])
     y = np.concatenate([data.train.y, data.test.y])
     order = np.argsort(y, kind="stable")
+    if not sorted_by_class:  # class after class, 0 to 9 and again
+        turn = np.concatenate([np.arange(n) for n in np.bincount(y)])
+        order = order[np.argsort(turn, kind="stable")]
     np.savez(tmp_path / "sorted.npz", x=x[order], y=y[order])
     seen: list[Tensor] = []
 

@@ -282,6 +282,9 @@ def test_what_was_filled_in_for_the_old_length_is_filled_in_anew(trained: Traine
     assert main([*words, "-e", "8"]) == 0
     options = read_config(run / "config.yaml")
     assert (options["epochs"], options["rampdown"]) == (8, 4)
+    assert main([*words, "-e", "10", "--rampdown", "4"]) == 0  # typed
+    options = read_config(run / "config.yaml")
+    assert (options["epochs"], options["rampdown"]) == (10, 4)
 
 
 def test_a_run_without_its_summary_gets_it(trained: Trained) -> None:

@@ -116,4 +116,7 @@ def _resumed_options(options: argparse.Namespace, given: dict[str, Any]) -> dict
     folder = Path(given.get("run_dir", TrainConfig.run_dir)) / given["logname"]
     if not (folder / "config.yaml").is_file():
         raise RunError(f"no run at {folder} to resume")
-    return read_config(folder / "config.yaml")
+    started = read_config(folder / "config.yaml")
+    if "epochs" in given:  # then what was filled in for the old length is filled in anew
+        started.pop("rampdown", None)
+    return started

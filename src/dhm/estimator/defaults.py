@@ -81,13 +81,16 @@ INSTEAD = {
 """Options of runs that a fit has no use for, and what to do instead."""
 
 
-def choose(facts: Facts, given: Mapping[str, Any], consistency: Any = "auto") -> Choice:
+def choose(
+    facts: Facts, given: Mapping[str, Any], consistency: Any = "auto", *, fades: bool = True
+) -> Choice:
     """The options for data with these facts; what the user gave stands.
 
     Arguments:
         facts: of the data.
         given: options of `TrainConfig` that the user set.
         consistency: "auto", None for no method, or the weights of methods by name.
+        fades: whether the bound may be faded in: there is an end to do so before.
 
     Example:
         >>> digits = Facts((1, 8, 8), n=1797, n_labeled=50)
@@ -119,7 +122,7 @@ def choose(facts: Facts, given: Mapping[str, Any], consistency: Any = "auto") ->
         options |= methods
         reasons |= dict.fromkeys(methods, "as given")
     classifies = options.get("sup_weight") != 0  # or there is nothing to be consistent
-    fades = False
+    trains_vectors = False
     if consistency == "auto" and facts.few_labels and model.uses_unlabeled and classifies:
         methods = IMAGES if facts.images else TABLES
         own = model.options["small"]
@@ -127,14 +130,17 @@ def choose(facts: Facts, given: Mapping[str, Any], consistency: Any = "auto") ->
         take("few labels", **{k: v for k, v in STEADY.items() if k != "ema" or k not in own})
         if not facts.images and "likelihood" in own:
             take("few labels, vectors: a better p(x)", unsup_weight=BOUND)
-            fades = True
+            trains_vectors = True
     if methods and facts.images and "strided" in model.options:
         take("few labels: many passes, so the quick network", network="strided")
     take("the default", network="small")
     usual = model.options.get(options["network"], {})  # of no network it knows: refused later
-    if usual.get("detach_z") and not facts.few_labels:
+    if usual.get("detach_z") and not facts.few_labels and classifies:
         take("half or more have a label: they train z, too", detach_z=False)
-        take("for the bound to hold z beside them", unsup_weight=HOLDING)
+        if options["detach_z"] is False:
+            take("for the bound to hold z beside them", unsup_weight=HOLDING)
+            if options.get("n_samples", 1) == 1:
+                take("half or more have a label", prior="classes")
     if "epochs" not in options:
         n = facts.n if model.uses_unlabeled else facts.n_labeled
         n_batch = options.get("n_batch") or usual.get("n_batch", 128)
@@ -144,6 +150,6 @@ def choose(facts: Facts, given: Mapping[str, Any], consistency: Any = "auto") ->
         epochs = max(min(most, max(10, ceil(aim / steps))), ceil(least / steps))
         why = f"{aim} steps if 10 to {most} epochs have them" + f", {least} at least" * bool(least)
         take(f"{why}: {epochs * steps}", epochs=epochs)
-    if fades:
+    if fades and trains_vectors and isinstance(options["epochs"], int) and options["epochs"] > 0:
         take("few labels, vectors: or p(x|z) leaves z alone", warmup=options["epochs"] / 2)
     return Choice(options, reasons)

@@ -200,6 +200,8 @@ class HybridClassifier(Answers):
         with self._as_before_if_it_fails():
             if fresh:
                 self._forget()
+            else:
+                self._end_fading()
             examples = self._examples(X, y, sample_weight, X_unlabeled, learn=fresh)
             validation = self._validation(validation_data)
             # Going on, the same examples are held out again: the model has seen the others.
@@ -257,8 +259,9 @@ class HybridClassifier(Answers):
             past = None if fresh else self._past
             seed = self._draw_seed()
             if fresh:
-                options = self._unfaded(self._choose(examples, None, seed, None))
+                options = self._choose(examples, None, seed, None, fades=False)
             else:
+                self._end_fading()
                 options = self._options
             # The same examples are held out when `fit` goes on after this.
             seed_of_split = seed if past is None else self.seed_
@@ -373,7 +376,12 @@ class HybridClassifier(Answers):
             raise ConfigError(f"callbacks should be a list of functions, found {calls!r}")
 
     def _choose(
-        self, examples: Examples, validation: Examples | None, seed: int, built: ModelSpec | None
+        self,
+        examples: Examples,
+        validation: Examples | None,
+        seed: int,
+        built: ModelSpec | None,
+        fades: bool = True,
     ) -> TrainConfig:
         """Every option, said to whom it may concern; those of a model that is there stay."""
         asked = {
@@ -416,7 +424,7 @@ class HybridClassifier(Answers):
                         f"warm_start goes on with a model of {name} {stays[name]}, found "
                         f"{given[name]}: leave {name} as it was, or fit without warm_start"
                     )
-        options, reasons = choose(facts, stays | given, _plain(self.consistency))
+        options, reasons = choose(facts, stays | given, _plain(self.consistency), fades=fades)
         before = self.chosen_ if stays else {}
         config = parse_config({**options, "seed": seed, "device": self.device}).for_model()
         values = asdict(config)
@@ -429,12 +437,16 @@ class HybridClassifier(Answers):
                 print(f"{name} {value} ({reason})", file=sys.stderr)
         return config
 
-    def _unfaded(self, config: TrainConfig) -> TrainConfig:
-        """The options without a warm-up that nobody asked for: who knows how many calls follow?"""
-        if self.chosen_.get("warmup", (0.0, "as given"))[1] == "as given":
-            return config
-        del self.chosen_["warmup"]
-        return replace(config, warmup=0.0)
+    def _end_fading(self) -> None:
+        """Where a model goes on its bound is faded in no more, unless the user asks for it."""
+        from dhm.models.explicit import SupervisedHDGM
+
+        if isinstance(self.model_, SupervisedHDGM) and "warmup" not in (self.options or {}):
+            spec = self.model_.spec
+            self.model_.warmup = 0.0
+            self.model_.spec = replace(spec, options={**spec.options, "warmup": 0.0})
+            self._options = replace(self._options, warmup=0.0)
+            self.chosen_ = {k: v for k, v in self.chosen_.items() if k != "warmup"}
 
     def _train(
         self,

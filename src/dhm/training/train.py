@@ -151,7 +151,7 @@ def _train(
         learning_curves(trainer.state.history, run.path / "curves.png", title)
         run.write_summary(summary)
         if progress:
-            _advise_of_collapse(trainer.state.history)
+            _advise_of_collapse(trainer.state, config)
     engine.wait_for_everyone()
     return {"run": str(run.path), **summary}
 
@@ -310,7 +310,7 @@ def _as_started(config: TrainConfig, run: RunFolder) -> TrainConfig:
             raise ConfigError(f"--{f.name} {ours}: the run {run.path} was started {how}")
     longer_or_shorter = config.epochs is not None and config.epochs != started.epochs
     if longer_or_shorter and started.rampdown == _usual_rampdown(started, started.epochs or 0):
-        taken["rampdown"] = None  # what was filled in for its old length is no choice
+        taken["rampdown"] = config.rampdown  # what was filled in for its old length is no choice
     return replace(config, **taken)
 
 
@@ -347,15 +347,21 @@ def _advise(dataset: Dataset, data: TrainingData, config: TrainConfig) -> None:
         print(f"dhm: {text}", file=sys.stderr)
 
 
-def _advise_of_collapse(history: list[dict[str, Any]]) -> None:
+def _advise_of_collapse(state: TrainingState, config: TrainConfig) -> None:
     """Say so where p(x|z) came to leave z alone, which a figure of p(x) does not show."""
-    kl = history[-1].get("train_kl")
-    if len(history) >= FEW_EPOCHS and kl is not None and kl < FEW_NATS:
-        print(
-            f"dhm: z tells {kl:.2f} nats of x, so that samples and reconstructions are all much "
-            f"the same; try --prior classes, --warmup {len(history) // 2} or more --epochs",
-            file=sys.stderr,
-        )
+    kl = state.history[state.best_epoch - 1].get("train_kl")
+    if state.epoch < FEW_EPOCHS or kl is None or kl >= FEW_NATS:
+        return
+    advice = ["more --epochs"]
+    if not config.warmup:
+        advice.insert(0, f"--warmup {state.epoch // 2}")
+    if config.prior == "gaussian" and config.n_samples == 1:
+        advice.insert(0, "--prior classes")
+    print(
+        f"dhm: z tells {kl:.2f} nats of x, so that samples and reconstructions are all much the "
+        f"same; try {' or '.join(advice)}",
+        file=sys.stderr,
+    )
 
 
 def _how_to_resume(run: RunFolder) -> str:

@@ -294,9 +294,10 @@ class Trainer:
         seen = examples.take(index)
         if self.config.binarize:
             seen = binarized(seen, self.config.seed_data)
-        # So may each batch be, whose own variance is what the mean is taken of: every k-th of them.
-        k = max(1, n_seen // 500)
-        batches = (to_device(seen.x[i::k], self.engine.device) for i in range(k))
+        # Each batch, too, whose own variance is what the mean is taken of.
+        order = np.random.default_rng((self.config.seed, self.state.epoch, 4)).permutation(n_seen)
+        parts = np.array_split(order, max(1, n_seen // 500))
+        batches = (to_device(seen.x[part], self.engine.device) for part in parts)
         refresh_statistics(self.trained, self.trained.features, batches)
 
     def _check_finite(self, what: str, *values: float | None) -> None:
@@ -317,8 +318,11 @@ class Trainer:
             value = [row["val_error"], row["val_nll"]]
         else:
             value = [-row["val_bound"]] if self.model.has_density else []
-        better = state.best is None or value <= state.best
-        if better:
+        # While the bound is faded in, p(x) is not yet what it will be, and an error knows nothing
+        # of that: the last weights are the best so far, and those that follow need not beat them.
+        fading = state.epoch < (self.config.warmup or 0.0)
+        better = fading or state.best is None or value <= state.best
+        if better and not fading:
             state.best = value
         state.epochs_since_best = 0 if better else state.epochs_since_best + 1
         kept = better or self.config.keep == "last"
