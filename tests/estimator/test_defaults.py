@@ -45,6 +45,7 @@ def test_few_labels_get_the_methods_of_the_recipes() -> None:
     table = parse_config(choose(Facts(VECTORS, 10_000, 100), {}).options)
     assert (table.network, table.methods()) == ("small", ["vat", "information"])
     assert table.warmup == table.epochs / 2 and recipe.warmup is None
+    assert (table.for_model().prior, recipe.for_model().prior) == ("gaussian", "classes")
     most = parse_config(choose(Facts(IMAGES, 10_000, 9000), {}).options)
     assert (most.model, most.methods()) == ("semisup-hdgm", [])
     # Few labels are learnt by heart through z, many are not.
