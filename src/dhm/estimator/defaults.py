@@ -131,7 +131,7 @@ def choose(
         if not facts.images and "likelihood" in own:
             take("few labels, vectors: a better p(x)", unsup_weight=BOUND)
             # At this weight a p(z) of classes has z learn few labels by heart: 500 of the generated
-            # rows of `benchmarks/estimator.py` erred on 17.9 %, with this one on 15.3 (2 splits).
+            # rows of `benchmarks/estimator.py` erred on 18.3 %, with this one on 15.7 (3 splits).
             take("few labels, vectors: the lower error", prior="gaussian")
             trains_vectors = True
     if methods and facts.images and "strided" in model.options:
