@@ -439,11 +439,8 @@ class HybridClassifier(Answers):
 
     def _end_fading(self) -> None:
         """Where a model goes on its bound is faded in no more, unless the user asks for it."""
-        from dhm.models.explicit import SupervisedHDGM
-
-        if isinstance(self.model_, SupervisedHDGM) and "warmup" not in (self.options or {}):
+        if self._options.warmup and "warmup" not in (self.options or {}):
             spec = self.model_.spec
-            self.model_.warmup = 0.0
             self.model_.spec = replace(spec, options={**spec.options, "warmup": 0.0})
             self._options = replace(self._options, warmup=0.0)
             self.chosen_ = {k: v for k, v in self.chosen_.items() if k != "warmup"}

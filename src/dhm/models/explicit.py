@@ -95,7 +95,6 @@ class SupervisedHDGM(GenerativeModel):
         self.sup_weight: float = options["sup_weight"]
         self.unsup_weight: float = options["unsup_weight"]
         self.n_samples: int = options["n_samples"]
-        self.warmup: float = options["warmup"]
         self.detach_z: bool = options.get("detach_z", False)
         self.n_latent: int = options["n_latent"]
         if parts is None:
@@ -127,7 +126,8 @@ class SupervisedHDGM(GenerativeModel):
             terms |= supervised.terms
         if everything is not None:
             log_px, log_ratio = self.log_weights(everything)
-            beta = min(1.0, batch.epoch / self.warmup) if self.warmup else 1.0
+            warmup = self.spec.options["warmup"]
+            beta = min(1.0, batch.epoch / warmup) if warmup else 1.0
             total = total - self.unsup_weight * importance_bound(log_px + beta * log_ratio).mean()
             with torch.no_grad():
                 terms["bound"] = importance_bound(log_px + log_ratio).mean()
